@@ -1,0 +1,60 @@
+# What every scenario may use, in the guest and on the host. A scenario starts in an empty folder of its own, in memory
+# where possible, which is removed afterwards, with
+#   LAB_BIN  the folder of the programs under test, which PATH begins with
+#   LAB_OUT  the folder of its results, kept on the host
+
+note() {
+    printf '%s %s\n' "$(date +%T.%3N)" "$*"
+}
+
+# Shown with the scenario's result, also when it passes.
+report() {
+    printf '%s\n' "$*" | tee -a "$LAB_OUT/report"
+}
+
+fail() {
+    printf '%s\n' "$*" | tee "$LAB_OUT/reason"
+    exit 1
+}
+
+# For what this machine cannot do; never for what the program under test cannot do.
+skip() {
+    printf '%s\n' "$*" | tee "$LAB_OUT/reason"
+    exit 77
+}
+
+# expect_equal ACTUAL EXPECTED WHAT
+expect_equal() {
+    [[ $1 == "$2" ]] || fail "$3: found '$1', expected '$2'"
+}
+
+expect_failure() {
+    if "$@"; then fail "succeeded and must not: $*"; fi
+}
+
+# wait_until SECONDS COMMAND...
+wait_until() {
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    shift
+    until "$@"; do
+        ((${EPOCHREALTIME/./} < end)) || return 1
+        sleep 0.05
+    done
+}
+
+ended() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# expect_exit SECONDS PID STATUS WHAT: a background program ends by itself, in time, with this exit status.
+expect_exit() {
+    local status=0
+    wait_until "$1" ended "$2" || fail "$4: still running after $1 s"
+    wait "$2" || status=$?
+    expect_equal "$status" "$3" "$4: exit status"
+}
+
+# One line for each file under a folder, to be compared as text.
+sums() {
+    (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}

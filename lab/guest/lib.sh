@@ -1,0 +1,103 @@
+# What the scenarios in the guest use, beside common/lib.sh.
+
+VHCI=/sys/devices/platform/vhci_hcd.0
+
+# Lines of the kernel's log that fail a scenario, whatever it found itself.
+KERNEL_COMPLAINTS='WARNING:|BUG:|Oops|INFO: |general protection|Call Trace|UBSAN|hung_task|blocked for more than'
+KERNEL_COMPLAINTS+='|vhci_hcd: (urb->status|unknown pdu|received pdu size|cannot find|sendmsg failed|not connected|the urb)'
+KERNEL_COMPLAINTS+='|usbip[-_]core: |reset .*-speed|device descriptor read|not accepting address|unable to enumerate'
+
+# kernel_complaints NAME <LOG: prints and finds the complaints that scenario NAME does not state as allowed.
+kernel_complaints() {
+    local allowed
+    allowed=$(sed -n 's/^# allow-log: *//p' "$LAB_SCENARIOS/$1.sh" | paste -sd '|')
+    grep -E "$KERNEL_COMPLAINTS" | grep -vE "${allowed:-^\$}"
+}
+
+load_vhci() {
+    modprobe vhci-hcd
+    wait_until 5 test -e "$VHCI/attach" || fail "vhci_hcd did not make $VHCI/attach"
+}
+
+# port_field PORT N: the N-th column of the port's line in vhci's status files.
+port_field() {
+    cat "$VHCI"/status* | awk -v port="$1" -v column="$2" '$2 ~ /^[0-9]+$/ && $2 + 0 == port { print $column }'
+}
+
+port_is() {
+    [[ $(port_field "$1" 3) == "$2" ]]
+}
+
+port_free() {
+    port_is "$1" 004
+}
+
+detach_port() {
+    echo "$1" >"$VHCI/detach"
+}
+
+# The block device of a USB device, by its bus id; nothing while there is none.
+block_device() {
+    local found
+    found=$(compgen -G "/sys/bus/usb/devices/$1:*/host*/target*/*/block/*") && echo "/dev/${found##*/}"
+}
+
+no_block_device() {
+    [[ -z $(block_device "$1") ]]
+}
+
+declare -A attach_output
+
+# start_attach PROGRAM ARG...: starts a program that attaches a disk. Sets pid.
+start_attach() {
+    local output
+    output=$(mktemp -p "$LAB_SCRATCH" attach.XXXXXX)
+    "$@" >"$output" &
+    pid=$!
+    attach_output[$pid]=$output
+}
+
+attach_announced() {
+    grep -q '^block device: ' "${attach_output[$1]}" || ended "$1"
+}
+
+# await_attach PID: waits for the disk. Sets port, bus_id and disk from what the program announced.
+await_attach() {
+    local output=${attach_output[$1]}
+    wait_until 60 attach_announced "$1" || fail "no disk within 60 s, announced: $(paste -sd ';' "$output")"
+    port=$(sed -n 's/^port: //p' "$output")
+    bus_id=$(sed -n 's/^bus id: //p' "$output")
+    disk=$(sed -n 's/^block device: //p' "$output")
+    [[ -n $port && -n $bus_id && -b $disk ]] || fail "no disk, announced: $(paste -sd ';' "$output")"
+}
+
+# attach PROGRAM ARG...: both, and udev has seen the disk. Sets pid, port, bus_id, disk.
+attach() {
+    start_attach "$@"
+    await_attach "$pid"
+    udevadm settle
+}
+
+# expect_detached PID PORT BUS_ID: a program that was told to detach has ended well and left nothing behind.
+expect_detached() {
+    expect_exit 20 "$1" 0 "detaching port $2"
+    wait_until 10 port_free "$2" || fail "port $2 is still in state $(port_field "$2" 3)"
+    wait_until 10 no_block_device "$3" || fail "$(block_device "$3") is still there"
+}
+
+# What a scenario may leave behind; fails where the kernel does not let go of it.
+clean_up() {
+    local used port
+    awk '$2 ~ "^/tmp/" { print $2 }' /proc/mounts | tac | xargs -r umount --lazy
+    losetup --detach-all
+    [[ -e $VHCI/status ]] || return 0
+    mapfile -t used < <(cat "$VHCI"/status* | awk '$2 ~ /^[0-9]+$/ && $3 != "004" { print $2 + 0 }')
+    for port in "${used[@]}"; do
+        detach_port "$port"
+        wait_until 20 port_free "$port" || {
+            echo "port $port stays in state $(port_field "$port" 3)"
+            return 1
+        }
+    done
+    udevadm settle
+}

@@ -1,0 +1,199 @@
+//! Any descriptor, and the flat walk over a run of them.
+
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// A descriptor's type code, `bDescriptorType` (USB 2.0, table 9-5; USB 3.2, table 9-6).
+///
+/// Codes of class descriptors collide: what 0x24 is depends on the interface it stands behind.
+///
+/// ```
+/// use usb_descriptors::DescriptorType;
+/// assert_eq!(DescriptorType::ENDPOINT.to_string(), "endpoint");
+/// assert_eq!(DescriptorType(0x24).to_string(), "type 24h");
+/// ```
+#[doc(alias = "bDescriptorType")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "an open code space: any byte is a type"
+)]
+pub struct DescriptorType(pub u8);
+
+impl DescriptorType {
+    /// Device, 18 bytes.
+    pub const DEVICE: Self = Self(0x01);
+    /// Configuration, 9 bytes, followed by all that belongs to it.
+    pub const CONFIGURATION: Self = Self(0x02);
+    /// String, or the table of languages at index 0.
+    pub const STRING: Self = Self(0x03);
+    /// Interface (one alternate setting of it), 9 bytes.
+    pub const INTERFACE: Self = Self(0x04);
+    /// Endpoint, 7 bytes, 9 in audio class 1.
+    pub const ENDPOINT: Self = Self(0x05);
+    /// Device qualifier, 10 bytes: what the device would be at the other of full and high speed.
+    pub const DEVICE_QUALIFIER: Self = Self(0x06);
+    /// A configuration as it would be at the other of full and high speed.
+    pub const OTHER_SPEED_CONFIGURATION: Self = Self(0x07);
+    /// Interface association, 8 bytes.
+    pub const INTERFACE_ASSOCIATION: Self = Self(0x0b);
+    /// Binary device object store, 5 bytes, followed by device capabilities.
+    pub const BOS: Self = Self(0x0f);
+    /// A device capability within the BOS.
+    pub const DEVICE_CAPABILITY: Self = Self(0x10);
+    /// SuperSpeed endpoint companion, 6 bytes, right after its endpoint.
+    pub const SUPERSPEED_COMPANION: Self = Self(0x30);
+
+    const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::DEVICE => "device",
+            Self::CONFIGURATION => "configuration",
+            Self::STRING => "string",
+            Self::INTERFACE => "interface",
+            Self::ENDPOINT => "endpoint",
+            Self::DEVICE_QUALIFIER => "device qualifier",
+            Self::OTHER_SPEED_CONFIGURATION => "other-speed configuration",
+            Self::INTERFACE_ASSOCIATION => "interface association",
+            Self::BOS => "BOS",
+            Self::DEVICE_CAPABILITY => "device capability",
+            Self::SUPERSPEED_COMPANION => "SuperSpeed endpoint companion",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for DescriptorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => write!(f, "type {:02x}h", self.0),
+        }
+    }
+}
+
+/// One descriptor in a run of them, whole or cut short.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Descriptor<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Descriptor<'a> {
+    /// All its bytes, `bLength` and `bDescriptorType` included. Never empty.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Where it starts in the run, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Its type, or `None` where the run ends after `bLength`.
+    #[must_use]
+    pub fn descriptor_type(&self) -> Option<DescriptorType> {
+        self.bytes.get(1).map(|&code| DescriptorType(code))
+    }
+
+    /// The length it states for itself, in bytes.
+    #[doc(alias = "bLength")]
+    #[must_use]
+    pub fn declared_length(&self) -> u8 {
+        self.bytes.first().copied().unwrap_or(0)
+    }
+
+    /// Whether it states a length of at least 2 and has all those bytes. What is not complete is
+    /// the last of its run and holds all the bytes that were left.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let declared = usize::from(self.declared_length());
+        declared >= 2 && declared == self.bytes.len()
+    }
+}
+
+/// Walks a run of descriptors in order of bytes and loses none: the pieces joined are the run.
+///
+/// A descriptor that states a length below 2 or beyond the end of the run is the last item; it
+/// holds the rest and is not [complete](Descriptor::is_complete).
+///
+/// ```
+/// use usb_descriptors::{DescriptorType, Descriptors};
+/// let run = [2, 0x24, 3, 0x25, 7, 9, 0x04];
+/// let walk: Vec<_> = Descriptors::new(&run).collect();
+/// assert_eq!(walk.len(), 3);
+/// assert_eq!(walk[1].bytes(), [3, 0x25, 7]);
+/// assert!(!walk[2].is_complete());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Descriptors<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Descriptors<'a> {
+    /// Starts at the first byte of `run`.
+    #[must_use]
+    pub const fn new(run: &'a [u8]) -> Self {
+        Self {
+            rest: run,
+            offset: 0,
+        }
+    }
+
+    /// The bytes not yet walked.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Descriptors<'a> {
+    type Item = Descriptor<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let &declared = self.rest.first()?;
+        let declared = usize::from(declared);
+        let length = if declared < 2 {
+            self.rest.len()
+        } else {
+            declared.min(self.rest.len())
+        };
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        let descriptor = Descriptor {
+            bytes,
+            offset: self.offset,
+        };
+        self.rest = rest;
+        self.offset = self.offset.saturating_add(length);
+        Some(descriptor)
+    }
+}
+
+impl FusedIterator for Descriptors<'_> {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost(run: Vec<u8>) {
+            let mut joined = Vec::new();
+            let mut incomplete = 0;
+            for descriptor in Descriptors::new(&run) {
+                prop_assert_eq!(descriptor.offset(), joined.len());
+                prop_assert_eq!(incomplete, 0, "only the last may be incomplete");
+                incomplete += usize::from(!descriptor.is_complete());
+                joined.extend_from_slice(descriptor.bytes());
+            }
+            prop_assert_eq!(joined, run);
+        }
+    }
+}
