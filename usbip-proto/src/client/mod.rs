@@ -1,0 +1,11 @@
+//! The client: it uses a device that a server has.
+//!
+//! A [`Handshake`] lists devices or imports one; it becomes a [`Session`], which is a
+//! [`Function`](usb_transfer::Function), so that whatever serves a local device serves a remote
+//! one.
+
+mod handshake;
+mod session;
+
+pub use handshake::{Handshake, HandshakeEvent};
+pub use session::Session;

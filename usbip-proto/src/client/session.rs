@@ -1,0 +1,536 @@
+//! A session: requests to a remote device.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::num::NonZeroUsize;
+
+use bytes::BytesMut;
+use usb_descriptors::{Direction, SetupPacket, Speed, feature, request};
+use usb_transfer::{
+    Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status, Step,
+    Transfer, TransferId, TxQueue, Wants, Wire,
+};
+
+use crate::read_ahead::ReadAhead;
+use crate::wire::urb::{self, Header};
+use crate::wire::{iso, skip, take_payload};
+use crate::{DeviceId, Limits, ProtocolError};
+
+/// The client's end of a session: a [`Wire`] to the server and a [`Function`], the remote device.
+///
+/// Where a cancel meets the reply of its target, this table decides:
+///
+/// | server sends | the transfer completes with |
+/// |---|---|
+/// | RET_UNLINK with an error, its target unanswered | that error, [`Status::CANCELLED`] as a rule |
+/// | RET_UNLINK 0, its target unanswered | [`Status::CANCELLED`]; a late RET_SUBMIT is dropped |
+/// | RET_SUBMIT, then RET_UNLINK | the real result; the RET_UNLINK is dropped |
+///
+/// A transfer longer than [`Limits::max_transfer`] is answered with [`Status::INVALID`] and not
+/// sent. The session reads always: what may come is bounded by what was asked for.
+///
+/// ```
+/// use bytes::{Buf, BytesMut};
+/// use usb_descriptors::{EndpointAddress, Speed};
+/// use usb_transfer::{Function, FunctionEvent, Step, Transfer, TransferIds, Wire};
+/// use usbip_proto::{DeviceId, Limits, client::Session};
+///
+/// let mut remote = Session::new(DeviceId::new(1, 2), Speed::High, Limits::default());
+/// let mut ids = TransferIds::default();
+/// remote.submit(Transfer::data_in(ids.mint(), EndpointAddress::from_byte(0x81), 2));
+/// assert_eq!(remote.tx().remaining(), 48); // to be written
+///
+/// let mut rx = BytesMut::new(); // RET_SUBMIT 1, status 0, 2 bytes
+/// for word in [3u32, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0] {
+///     rx.extend_from_slice(&word.to_be_bytes());
+/// }
+/// rx.extend_from_slice(b"hi");
+/// assert_eq!(remote.receive(&mut rx)?, Step::Ready);
+/// let Some(FunctionEvent::Complete(completion)) = remote.poll() else { panic!() };
+/// assert_eq!(completion.actual.len(), 2);
+/// # Ok::<(), usbip_proto::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    device_id: DeviceId,
+    speed: Speed,
+    limits: Limits,
+    next_seqnum: u32,
+    /// In order of submission.
+    in_flight: VecDeque<Request>,
+    /// Requests that an unlink ended, whose replies careless servers still send; the latest few.
+    buried: VecDeque<Request>,
+    event: Option<FunctionEvent>,
+    /// Completions that no reply brought.
+    own: VecDeque<Completion>,
+    tx: TxQueue,
+    read_ahead: ReadAhead,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    Over {
+        error: Option<ProtocolError>,
+        detach_told: bool,
+    },
+}
+
+/// What reading the reply to a request needs to know: replies carry no direction.
+#[derive(Debug)]
+struct Request {
+    seqnum: u32,
+    /// `None`: the session's own request, whose reply is nobody's.
+    id: Option<TransferId>,
+    direction: Direction,
+    length: u32,
+    packets: Vec<IsoPacket>,
+    unlink: Option<u32>,
+}
+
+/// What a RET_SUBMIT is about.
+enum Target {
+    InFlight(usize),
+    Buried(usize),
+}
+
+impl Session {
+    /// Replies to unlinked requests that are recognised late. More are in flight only at servers
+    /// that answer 0 to every unlink and are that far behind.
+    const MAX_BURIED: usize = 64;
+
+    /// A session for a device that runs at `speed`; `device_id` and speed are those of the
+    /// [`DeviceRecord`](crate::DeviceRecord) that the server gave.
+    #[must_use]
+    pub fn new(device_id: DeviceId, speed: Speed, limits: Limits) -> Self {
+        Self::with_tx(device_id, speed, limits, TxQueue::new())
+    }
+
+    pub(super) fn with_tx(device_id: DeviceId, speed: Speed, limits: Limits, tx: TxQueue) -> Self {
+        Self {
+            device_id,
+            speed,
+            limits,
+            next_seqnum: 1,
+            in_flight: VecDeque::new(),
+            buried: VecDeque::new(),
+            event: None,
+            own: VecDeque::new(),
+            tx,
+            read_ahead: ReadAhead::default(),
+            state: State::Open,
+        }
+    }
+
+    /// The device as requests name it.
+    #[must_use]
+    pub const fn device_id(&self) -> DeviceId {
+        self.device_id
+    }
+
+    fn mint(&mut self) -> u32 {
+        let seqnum = self.next_seqnum;
+        self.next_seqnum = self.next_seqnum.wrapping_add(1);
+        seqnum
+    }
+
+    fn over(&mut self, error: Option<ProtocolError>) {
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        self.state = State::Over {
+            error,
+            detach_told: false,
+        };
+        for request in core::mem::take(&mut self.in_flight) {
+            self.own.extend(request.fail(Status::DISCONNECTED));
+        }
+    }
+
+    fn request(&mut self, id: Option<TransferId>, transfer: Transfer) {
+        let seqnum = self.mint();
+        let direction = transfer.payload.direction();
+        let length = u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX);
+        let wire_direction = match direction {
+            Direction::Out => urb::DIRECTION_OUT,
+            Direction::In => urb::DIRECTION_IN,
+        };
+        let endpoint = transfer.endpoint.number();
+        let mut header =
+            Header::cmd_submit(seqnum, self.device_id.to_u32(), wire_direction, endpoint);
+        let flags = transfer.flags;
+        let bits = [
+            (flags.short_not_ok, urb::SHORT_NOT_OK),
+            (flags.iso_asap, urb::ISO_ASAP),
+            (flags.zero_packet, urb::ZERO_PACKET),
+            (direction == Direction::In, urb::DIR_IN),
+        ];
+        let bits = bits
+            .iter()
+            .filter(|(set, _)| *set)
+            .fold(0, |all, (_, bit)| all | bit);
+        header.word = bits.into();
+        header.length = i32::try_from(length).unwrap_or(i32::MAX).into();
+        header.interval = self.wire_interval(transfer.interval).into();
+        let packets = match transfer.kind {
+            Kind::Control(setup) => {
+                header.setup = setup.to_bytes();
+                Vec::new()
+            }
+            Kind::Data { stream: _ } => Vec::new(),
+            Kind::Isochronous(packets) => packets,
+        };
+        header.packets = i32::try_from(packets.len()).unwrap_or(i32::MAX).into();
+        header.put(&mut self.tx);
+        if let Payload::Out(data) = transfer.payload {
+            self.tx.put(data);
+        }
+        for packet in &packets {
+            // The kernel's server insists on 0 bytes moved and sends itself −EXDEV as the status
+            // of a packet that was not yet transferred.
+            let fresh = IsoPacket::new(packet.offset, packet.length);
+            iso::put(
+                &IsoPacket {
+                    status: Status::NOT_TRANSFERRED,
+                    ..fresh
+                },
+                &mut self.tx,
+            );
+        }
+        self.in_flight.push_back(Request {
+            seqnum,
+            id,
+            direction,
+            length,
+            packets,
+            unlink: None,
+        });
+    }
+
+    /// The field counts frames of 1 ms up to full speed (`urb->interval`).
+    fn wire_interval(&self, interval: u32) -> i32 {
+        let interval = match self.speed {
+            Speed::Low | Speed::Full => interval.div_ceil(8),
+            _ => interval,
+        };
+        i32::try_from(interval).unwrap_or(i32::MAX)
+    }
+
+    fn unlink(&mut self, at: usize) {
+        let seqnum = self.mint();
+        if let Some(request) = self
+            .in_flight
+            .get_mut(at)
+            .filter(|each| each.unlink.is_none())
+        {
+            request.unlink = Some(seqnum);
+            Header::cmd_unlink(seqnum, self.device_id.to_u32(), request.seqnum).put(&mut self.tx);
+        }
+    }
+
+    /// Takes one whole reply. `None`: taken; else so many bytes are missing.
+    fn message(&mut self, rx: &mut BytesMut) -> Result<Option<NonZeroUsize>, ProtocolError> {
+        let Some(header) = Header::parse(rx) else {
+            return Ok(NonZeroUsize::new(Header::LENGTH.saturating_sub(rx.len())));
+        };
+        let seqnum = header.seqnum.get();
+        match header.command.get() {
+            urb::RET_SUBMIT => {
+                let (target, request) = self.target(seqnum)?;
+                let reply = Reply::parse(header, request)?;
+                let total = reply.message_length();
+                if let Some(missing) = NonZeroUsize::new(total.saturating_sub(rx.len())) {
+                    return Ok(Some(missing));
+                }
+                self.read_ahead.record(total);
+                self.ret_submit(&reply, &target, rx)?;
+            }
+            urb::RET_UNLINK => {
+                let status = Status::from_errno(header.status());
+                self.read_ahead.record(Header::LENGTH);
+                skip(rx, Header::LENGTH);
+                self.ret_unlink(seqnum, status);
+            }
+            found => {
+                let expected = "3 (submitted) or 4 (unlinked)";
+                return Err(ProtocolError::Command { found, expected });
+            }
+        }
+        Ok(None)
+    }
+
+    fn target(&self, seqnum: u32) -> Result<(Target, &Request), ProtocolError> {
+        let find = |requests: &VecDeque<Request>| {
+            requests.iter().position(|request| request.seqnum == seqnum)
+        };
+        let in_flight = find(&self.in_flight)
+            .and_then(|at| Some((Target::InFlight(at), self.in_flight.get(at)?)));
+        in_flight
+            .or_else(|| {
+                find(&self.buried).and_then(|at| Some((Target::Buried(at), self.buried.get(at)?)))
+            })
+            .ok_or(ProtocolError::UnknownSeqnum { seqnum })
+    }
+
+    fn ret_submit(
+        &mut self,
+        reply: &Reply,
+        target: &Target,
+        rx: &mut BytesMut,
+    ) -> Result<(), ProtocolError> {
+        skip(rx, Header::LENGTH);
+        let payload = take_payload(rx, reply.payload as usize);
+        let length = reply.packets.saturating_mul(iso::LENGTH);
+        let at = match *target {
+            Target::Buried(at) => {
+                skip(rx, length);
+                self.buried.remove(at);
+                return Ok(());
+            }
+            Target::InFlight(at) => at,
+        };
+        let Some(request) = self.in_flight.get_mut(at) else {
+            return Ok(());
+        };
+        request.take_packets(rx.get(..length).unwrap_or(&[]), reply.actual)?;
+        skip(rx, length);
+        let Some(request) = self.in_flight.remove(at) else {
+            return Ok(());
+        };
+        let actual = match request.direction {
+            Direction::Out => Actual::Out(reply.actual),
+            Direction::In => Actual::In(Segments::from(payload)),
+        };
+        self.event = request.id.map(|id| {
+            let completion = Completion::new(id, reply.status, actual);
+            FunctionEvent::Complete(completion.with_packets(request.packets))
+        });
+        Ok(())
+    }
+
+    fn ret_unlink(&mut self, seqnum: u32, status: Status) {
+        let unlinked = |request: &Request| request.unlink == Some(seqnum);
+        let Some(at) = self.in_flight.iter().position(unlinked) else {
+            // Its target was answered before, or it is nobody's: vhci shrugs too.
+            return;
+        };
+        let Some(mut request) = self.in_flight.remove(at) else {
+            return;
+        };
+        let status = if status.is_completed() {
+            Status::CANCELLED
+        } else {
+            status
+        };
+        self.event = request.fail(status).map(FunctionEvent::Complete);
+        request.unlink = None;
+        if self.buried.len() >= Self::MAX_BURIED {
+            self.buried.pop_front();
+        }
+        self.buried.push_back(request);
+    }
+}
+
+impl Request {
+    fn fail(&self, status: Status) -> Option<Completion> {
+        let packets = self.packets.iter().map(|packet| IsoPacket {
+            actual: 0,
+            status,
+            ..*packet
+        });
+        let completion = Completion::failed(self.id?, self.direction, status);
+        Some(completion.with_packets(packets.collect()))
+    }
+
+    /// Takes what became of the packets; offsets and lengths must come back as they were sent.
+    fn take_packets(&mut self, bytes: &[u8], actual: u32) -> Result<(), ProtocolError> {
+        if self.packets.is_empty() {
+            return Ok(());
+        }
+        let seqnum = self.seqnum;
+        let mut sum: u64 = 0;
+        for (index, (ours, theirs)) in self.packets.iter_mut().zip(iso::parse(bytes)).enumerate() {
+            let echoed = ours.offset == theirs.offset && ours.length == theirs.length;
+            if !echoed || theirs.actual > ours.length {
+                let (offset, length) = (theirs.offset, theirs.actual);
+                return Err(ProtocolError::Packet {
+                    seqnum,
+                    index,
+                    offset,
+                    length,
+                });
+            }
+            sum = sum.saturating_add(u64::from(theirs.actual));
+            *ours = theirs;
+        }
+        if sum != u64::from(actual) {
+            return Err(ProtocolError::PacketSum {
+                seqnum,
+                found: sum,
+                expected: actual,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A checked RET_SUBMIT header.
+struct Reply {
+    status: Status,
+    /// Bytes moved, at most what was asked for.
+    actual: u32,
+    /// Bytes that follow: those moved IN.
+    payload: u32,
+    packets: usize,
+}
+
+impl Reply {
+    fn parse(header: &Header, request: &Request) -> Result<Self, ProtocolError> {
+        let seqnum = request.seqnum;
+        let (found, limit) = (header.length.get(), request.length);
+        let actual = u32::try_from(found).ok().filter(|actual| *actual <= limit);
+        let actual = actual.ok_or(ProtocolError::Length {
+            seqnum,
+            field: "actual_length",
+            found,
+            limit,
+        })?;
+        let (found, packets) = (header.packet_count(), request.packets.len());
+        if usize::try_from(found).ok() != Some(packets) {
+            let expected = u32::try_from(packets).unwrap_or(u32::MAX);
+            return Err(ProtocolError::PacketCount {
+                seqnum,
+                found,
+                expected,
+            });
+        }
+        let payload = match request.direction {
+            Direction::Out => 0,
+            Direction::In => actual,
+        };
+        Ok(Self {
+            status: Status::from_errno(header.status()),
+            actual,
+            payload,
+            packets,
+        })
+    }
+
+    const fn message_length(&self) -> usize {
+        let packets = self.packets.saturating_mul(iso::LENGTH);
+        Header::LENGTH
+            .saturating_add(self.payload as usize)
+            .saturating_add(packets)
+    }
+}
+
+impl Wire for Session {
+    type Error = ProtocolError;
+
+    fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
+        loop {
+            let write = !self.tx.is_empty();
+            if let State::Over { error, detach_told } = &self.state {
+                if let Some(error) = error {
+                    return Err(error.clone());
+                }
+                let quiet = *detach_told && self.event.is_none() && self.own.is_empty();
+                let wants = Wants { read: None, write };
+                return Ok(if quiet { Step::Io(wants) } else { Step::Ready });
+            }
+            if self.event.is_some() || !self.own.is_empty() {
+                return Ok(Step::Ready);
+            }
+            match self.message(rx) {
+                Ok(None) => {}
+                Ok(Some(missing)) => {
+                    let at_boundary = rx.len() < Header::LENGTH;
+                    let ahead = if at_boundary {
+                        self.read_ahead.room()
+                    } else {
+                        0
+                    };
+                    rx.reserve(missing.get().max(ahead));
+                    return Ok(Step::Io(Wants {
+                        read: Some(missing),
+                        write,
+                    }));
+                }
+                Err(error) => {
+                    self.over(Some(error.clone()));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn tx(&mut self) -> &mut TxQueue {
+        &mut self.tx
+    }
+
+    fn end(&mut self) {
+        self.over(None);
+    }
+}
+
+impl Function for Session {
+    fn submit(&mut self, transfer: Transfer) {
+        let refused = match (&self.state, &transfer.kind) {
+            (State::Over { .. }, _) => Some(Status::DISCONNECTED),
+            // The wire has no word for streams.
+            (State::Open, Kind::Data { stream: Some(_) }) => Some(Status::INVALID),
+            (State::Open, _) => {
+                let fits = u32::try_from(transfer.payload.len())
+                    .is_ok_and(|length| length <= self.limits.max_transfer);
+                (!fits).then_some(Status::INVALID)
+            }
+        };
+        match refused {
+            Some(status) => self.own.push_back(transfer.fail(status)),
+            None => self.request(Some(transfer.id), transfer),
+        }
+    }
+
+    fn cancel(&mut self, id: TransferId) {
+        if let Some(at) = self
+            .in_flight
+            .iter()
+            .position(|request| request.id == Some(id))
+        {
+            self.unlink(at);
+        }
+    }
+
+    /// Unlinks what is in flight and asks the server for a port reset, which usbip-host performs.
+    fn reset(&mut self) {
+        if matches!(self.state, State::Over { .. }) {
+            return;
+        }
+        (0..self.in_flight.len()).for_each(|at| self.unlink(at));
+        let setup = SetupPacket {
+            request_type: usb_descriptors::RequestType(0x23),
+            request: request::SET_FEATURE,
+            value: feature::PORT_RESET,
+            index: 0,
+            length: 0,
+        };
+        self.request(None, Transfer::control_in(TransferId::from_u64(0), setup));
+    }
+
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        if let Some(event) = self.event.take() {
+            return Some(event);
+        }
+        if let Some(completion) = self.own.pop_front() {
+            return Some(FunctionEvent::Complete(completion));
+        }
+        match &mut self.state {
+            State::Over { detach_told, .. } if !*detach_told => {
+                *detach_told = true;
+                Some(FunctionEvent::Detached)
+            }
+            State::Open | State::Over { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What can go wrong.
+
+use core::fmt;
+
+use thiserror::Error;
+
+use crate::DeviceId;
+
+/// How the peer broke the protocol. A session that gave one is over; what it had queued can still
+/// be written.
+///
+/// ```
+/// use usbip_proto::{DeviceId, ProtocolError};
+/// let error = ProtocolError::DeviceId {
+///     found: DeviceId::new(1, 3),
+///     expected: DeviceId::new(1, 2),
+/// };
+/// assert_eq!(error.to_string(), "request for device 1-3, but the session is for device 1-2");
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// An operation of another protocol version.
+    #[error("version {found:#06x}, expected 0x0111")]
+    Version {
+        /// The version in the header.
+        found: u16,
+    },
+    /// An operation that does not belong here.
+    #[error("operation {found:#06x}, expected {expected}")]
+    Operation {
+        /// The code in the header.
+        found: u16,
+        /// What would have been in order.
+        expected: &'static str,
+    },
+    /// A bus id that is empty, not terminated, or not of printable ASCII.
+    #[error("bus id of {found:02x?}, expected 1 to 31 printable ASCII characters")]
+    BusId {
+        /// The field's bytes.
+        found: [u8; 32],
+    },
+    /// A path that is not terminated or not UTF-8.
+    #[error("device path is not terminated UTF-8 of at most 255 bytes")]
+    Path,
+    /// The server answered for another device than was asked for.
+    #[error("the server answered for another bus id than was asked for")]
+    OtherBusId,
+    /// More devices than the limit.
+    #[error("a list of {found} devices, limit {limit}")]
+    DeviceCount {
+        /// Devices announced.
+        found: u32,
+        /// [`Limits::max_devices`](crate::Limits::max_devices).
+        limit: u32,
+    },
+    /// A header whose command does not belong here.
+    #[error("command {found:#x}, expected {expected}")]
+    Command {
+        /// The command in the header.
+        found: u32,
+        /// What would have been in order.
+        expected: &'static str,
+    },
+    /// A request for another device than the session's.
+    #[error("request for device {found}, but the session is for device {expected}")]
+    DeviceId {
+        /// The id in the header.
+        found: DeviceId,
+        /// The session's.
+        expected: DeviceId,
+    },
+    /// A direction that is neither 0 nor 1.
+    #[error("request {seqnum}: direction {found}, expected 0 (OUT) or 1 (IN)")]
+    Direction {
+        /// The request's number.
+        seqnum: u32,
+        /// The direction in the header.
+        found: u32,
+    },
+    /// An endpoint number above 15.
+    #[error("request {seqnum}: endpoint {found}, expected 0 to 15")]
+    Endpoint {
+        /// The request's number.
+        seqnum: u32,
+        /// The number in the header.
+        found: u32,
+    },
+    /// A length that is negative or beyond what is allowed.
+    #[error("request {seqnum}: {field} {found}, limit {limit}")]
+    Length {
+        /// The request's number.
+        seqnum: u32,
+        /// The field of the header.
+        field: &'static str,
+        /// Its value.
+        found: i32,
+        /// The most it may be: a limit, or what was asked for.
+        limit: u32,
+    },
+    /// A number of isochronous packets that is negative, beyond the limit, another than the
+    /// request's, or on the control endpoint.
+    #[error("request {seqnum}: {found} isochronous packets, expected {expected}")]
+    PacketCount {
+        /// The request's number.
+        seqnum: u32,
+        /// The number in the header.
+        found: i32,
+        /// The number of the request, or the limit.
+        expected: u32,
+    },
+    /// An isochronous packet outside its buffer, longer than asked, or not where the request had
+    /// it.
+    #[error("request {seqnum}: isochronous packet {index} at {offset} with {length} bytes")]
+    Packet {
+        /// The request's number.
+        seqnum: u32,
+        /// Which packet, from 0.
+        index: usize,
+        /// Its offset.
+        offset: u32,
+        /// Its length, or the bytes moved.
+        length: u32,
+    },
+    /// The packets do not add up to the transfer.
+    #[error("request {seqnum}: isochronous packets of {found} bytes in a transfer of {expected}")]
+    PacketSum {
+        /// The request's number.
+        seqnum: u32,
+        /// The sum of the packets.
+        found: u64,
+        /// What it was to be (at most).
+        expected: u32,
+    },
+    /// The number of a request that is still in flight.
+    #[error("request {seqnum} is still in flight and was sent again")]
+    DuplicateSeqnum {
+        /// The number.
+        seqnum: u32,
+    },
+    /// A second unlink for one request.
+    #[error("request {seqnum} unlinks {target}, which is being unlinked already")]
+    DuplicateUnlink {
+        /// The unlink's number.
+        seqnum: u32,
+        /// The request to be unlinked.
+        target: u32,
+    },
+    /// A reply to a request that was never made or has been answered.
+    #[error("reply to request {seqnum}, which is not in flight")]
+    UnknownSeqnum {
+        /// The number.
+        seqnum: u32,
+    },
+}
+
+/// What a server says to a request for a list or a device
+/// (`tools/usb/usbip/libsrc/usbip_common.h`, `ST_*`).
+///
+/// ```
+/// use usbip_proto::OpStatus;
+/// assert_eq!(OpStatus::NO_DEVICE.to_string(), "no such device");
+/// ```
+#[doc(alias = "ST_NODEV")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "an open code space")]
+pub struct OpStatus(pub u32);
+
+impl OpStatus {
+    /// Granted.
+    pub const OK: Self = Self(0);
+    /// Refused: not available to this client, or not exported.
+    pub const NOT_AVAILABLE: Self = Self(1);
+    /// Another client uses the device.
+    pub const BUSY: Self = Self(2);
+    /// The device is in an error state.
+    pub const DEVICE_ERROR: Self = Self(3);
+    /// There is no such device.
+    pub const NO_DEVICE: Self = Self(4);
+    /// Anything else.
+    pub const ERROR: Self = Self(5);
+}
+
+impl fmt::Display for OpStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::OK => f.pad("granted"),
+            Self::NOT_AVAILABLE => f.pad("not available"),
+            Self::BUSY => f.pad("in use"),
+            Self::DEVICE_ERROR => f.pad("device in error state"),
+            Self::NO_DEVICE => f.pad("no such device"),
+            Self::ERROR => f.pad("error"),
+            Self(other) => write!(f, "status {other}"),
+        }
+    }
+}
+
+/// Why a device cannot be described to a client.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Not 1 to 31 characters of printable ASCII.
+    #[error("a bus id is 1 to 31 printable ASCII characters")]
+    BusId,
+    /// Longer than 255 bytes, or with a NUL in it.
+    #[error("a device path is at most 255 bytes without NUL, found {found}")]
+    #[non_exhaustive]
+    Path {
+        /// Bytes.
+        found: usize,
+    },
+    /// A device descriptor that cannot be read.
+    #[error("device descriptor: {0}")]
+    Descriptor(#[from] usb_descriptors::DescriptorError),
+    /// More interfaces than a byte counts.
+    #[error("{found} interfaces, limit 255")]
+    #[non_exhaustive]
+    Interfaces {
+        /// Interfaces.
+        found: usize,
+    },
+}

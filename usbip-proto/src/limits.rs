@@ -1,0 +1,44 @@
+//! What a peer may ask for.
+
+/// What a peer may make this side hold. Every length is checked against these before memory is
+/// taken for it.
+///
+/// ```
+/// let mut limits = usbip_proto::Limits::default();
+/// limits.max_transfer = 1 << 20;
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest transfer, in bytes; a longer one ends the session. Default 16 MiB, what Linux
+    /// lets a program submit at once.
+    pub max_transfer: u32,
+    /// Transfers in flight; one more is answered with
+    /// [`Status::NO_MEMORY`](usb_transfer::Status::NO_MEMORY). Default 1024: drivers keep 1 to
+    /// about 100.
+    pub max_in_flight: usize,
+    /// Bytes that all transfers in flight carry or ask for; more is answered in the same way.
+    /// Default 64 MiB.
+    pub max_in_flight_bytes: u64,
+    /// Packets of an isochronous transfer; more end the session. Default 1024, the kernel's own
+    /// limit (`drivers/usb/usbip/usbip_common.h`, `USBIP_MAX_ISO_PACKETS`).
+    pub max_iso_packets: u32,
+    /// Bytes queued for writing at which a server stops reading. Default 1 MiB. The queue can
+    /// exceed it by what is in flight.
+    pub tx_high_water: usize,
+    /// Devices that a server may list; more end the handshake. Default 1024.
+    pub max_devices: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_transfer: 16 << 20,
+            max_in_flight: 1024,
+            max_in_flight_bytes: 64 << 20,
+            max_iso_packets: 1024,
+            tx_high_water: 1 << 20,
+            max_devices: 1024,
+        }
+    }
+}

@@ -1,0 +1,593 @@
+//! A session: the requests for one device.
+
+use alloc::vec::Vec;
+use core::num::NonZeroUsize;
+
+use bytes::BytesMut;
+use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed, feature, request};
+use usb_transfer::{
+    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status,
+    Step, Transfer, TransferIds, TxQueue, Wants, Wire,
+};
+
+use super::in_flight::{InFlight, Request};
+use crate::read_ahead::ReadAhead;
+use crate::wire::urb::{self, Header};
+use crate::wire::{iso, skip, take_payload};
+use crate::{DeviceId, Limits, ProtocolError};
+
+/// The server's end of a session: a [`Wire`] to the client and a [`Frontend`] to the device.
+///
+/// [`Session::new`] serves a socket that the kernel's `vhci_hcd` was handed directly; a
+/// [`Handshake`](super::Handshake) gives the session of an imported device.
+///
+/// Where an unlink meets the completion of its target, this table decides
+/// (`drivers/usb/usbip/stub_tx.c`; the client must never see a RET_SUBMIT after the RET_UNLINK of
+/// the same request):
+///
+/// | target | completion | replies |
+/// |---|---|---|
+/// | in flight | [`Status::CANCELLED`] | RET_UNLINK −ECONNRESET |
+/// | in flight | anything else: it finished meanwhile | RET_SUBMIT with its data, then RET_UNLINK 0 |
+/// | already answered, or never heard of | – | RET_UNLINK 0 |
+///
+/// A completion with [`Status::CANCELLED`] of a request that was not unlinked, because the
+/// function stopped the endpoint, is a RET_SUBMIT with −ECONNRESET.
+///
+/// ```
+/// use bytes::{Buf, BytesMut};
+/// use usb_descriptors::Speed;
+/// use usb_transfer::{Frontend, HostEvent, Step, Wire};
+/// use usbip_proto::{DeviceId, Limits, server::Session};
+///
+/// let mut session = Session::new(DeviceId::new(1, 2), Speed::High, Limits::default());
+/// // What vhci sends first: GET_DESCRIPTOR(device), 64 bytes.
+/// let mut rx = BytesMut::new();
+/// for word in [1u32, 1, 0x0001_0002, 1, 0, 0x200, 64, 0, 0, 0] {
+///     rx.extend_from_slice(&word.to_be_bytes());
+/// }
+/// rx.extend_from_slice(&[0x80, 6, 0, 1, 0, 0, 64, 0]);
+/// assert_eq!(session.receive(&mut rx)?, Step::Ready);
+/// let Some(HostEvent::Submit(transfer)) = session.poll() else { panic!() };
+/// session.complete(transfer.stall());
+/// assert_eq!(session.tx().remaining(), 48);
+/// # Ok::<(), usbip_proto::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    device_id: DeviceId,
+    speed: Speed,
+    limits: Limits,
+    ids: TransferIds,
+    in_flight: InFlight,
+    event: Option<HostEvent>,
+    /// A port reset to be acknowledged when the function has been reset.
+    reset_seqnum: Option<u32>,
+    tx: TxQueue,
+    read_ahead: ReadAhead,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    /// Nothing more is read; the last event may still be due.
+    Over {
+        error: Option<ProtocolError>,
+        reset_told: bool,
+    },
+}
+
+/// What the bytes at the front are.
+enum Message {
+    /// Dealt with.
+    Taken,
+    /// Incomplete; so many bytes are missing.
+    Missing(NonZeroUsize),
+}
+
+impl Session {
+    /// A session for a device that runs at `speed`. Requests must carry `device_id`: for
+    /// `vhci_hcd` the one that was written to its `attach` file.
+    #[must_use]
+    pub fn new(device_id: DeviceId, speed: Speed, limits: Limits) -> Self {
+        Self::with_tx(device_id, speed, limits, TxQueue::new())
+    }
+
+    pub(super) fn with_tx(device_id: DeviceId, speed: Speed, limits: Limits, tx: TxQueue) -> Self {
+        Self {
+            device_id,
+            speed,
+            limits,
+            ids: TransferIds::default(),
+            in_flight: InFlight::default(),
+            event: None,
+            reset_seqnum: None,
+            tx,
+            read_ahead: ReadAhead::default(),
+            state: State::Open,
+        }
+    }
+
+    fn over(&mut self, error: Option<ProtocolError>) {
+        if matches!(self.state, State::Open) {
+            self.state = State::Over {
+                error,
+                reset_told: false,
+            };
+        }
+    }
+
+    fn message(&mut self, rx: &mut BytesMut) -> Result<Message, ProtocolError> {
+        let Some(header) = Header::parse(rx) else {
+            return Ok(missing(rx, Header::LENGTH));
+        };
+        let found = DeviceId::from_u32(header.device_id.get());
+        let command = header.command.get();
+        if !matches!(command, urb::CMD_SUBMIT | urb::CMD_UNLINK) {
+            let expected = "1 (submit) or 2 (unlink)";
+            return Err(ProtocolError::Command {
+                found: command,
+                expected,
+            });
+        }
+        if found != self.device_id {
+            return Err(ProtocolError::DeviceId {
+                found,
+                expected: self.device_id,
+            });
+        }
+        let seqnum = header.seqnum.get();
+        if command == urb::CMD_UNLINK {
+            let target = header.word.get();
+            skip(rx, Header::LENGTH);
+            self.read_ahead.record(Header::LENGTH);
+            return self.unlink(seqnum, target);
+        }
+        let submit = Submit::parse(header, &self.limits)?;
+        let total = submit.message_length();
+        if rx.len() < total {
+            return Ok(missing(rx, total));
+        }
+        self.read_ahead.record(total);
+        if self.in_flight.has_seqnum(seqnum) {
+            return Err(ProtocolError::DuplicateSeqnum { seqnum });
+        }
+        skip(rx, Header::LENGTH);
+        let payload = match submit.direction {
+            Direction::Out => Payload::Out(take_payload(rx, submit.buffer())),
+            Direction::In => Payload::In {
+                length: submit.length,
+            },
+        };
+        let packets = submit.take_packets(rx)?;
+        self.submit(&submit, payload, packets);
+        Ok(Message::Taken)
+    }
+
+    fn unlink(&mut self, seqnum: u32, target: u32) -> Result<Message, ProtocolError> {
+        if self.in_flight.has_seqnum(seqnum) {
+            return Err(ProtocolError::DuplicateSeqnum { seqnum });
+        }
+        match self.in_flight.with_seqnum(target) {
+            Some(Request {
+                unlink: Some(_), ..
+            }) => {
+                return Err(ProtocolError::DuplicateUnlink { seqnum, target });
+            }
+            Some(request) => {
+                request.unlink = Some(seqnum);
+                self.event = Some(HostEvent::Cancel(request.id));
+            }
+            None => Header::ret_unlink(seqnum, 0).put(&mut self.tx),
+        }
+        Ok(Message::Taken)
+    }
+
+    /// Hands a whole request on, or answers what is not the device's to answer.
+    fn submit(&mut self, submit: &Submit, payload: Payload, packets: Vec<IsoPacket>) {
+        let seqnum = submit.seqnum;
+        let id = self.ids.mint();
+        let endpoint = EndpointAddress::CONTROL_OUT;
+        let endpoint = EndpointAddress::new(submit.endpoint, submit.direction).unwrap_or(endpoint);
+        let kind = match (submit.endpoint, submit.packets) {
+            (0, _) => Kind::Control(submit.setup),
+            (_, 0) => Kind::Data { stream: None },
+            _ => Kind::Isochronous(packets),
+        };
+        let transfer = Transfer::new(id, endpoint, kind, settle_direction(payload, submit))
+            .with_flags(submit.flags())
+            .with_interval(submit.interval(self.speed));
+        let bytes = self
+            .in_flight
+            .bytes()
+            .saturating_add(u64::from(submit.length));
+        let refused = if self.in_flight.len() >= self.limits.max_in_flight
+            || bytes > self.limits.max_in_flight_bytes
+        {
+            Some(Status::NO_MEMORY)
+        } else if !transfer.is_consistent() {
+            Some(Status::INVALID)
+        } else {
+            None
+        };
+        let request = Request {
+            id,
+            seqnum,
+            direction: submit.direction,
+            length: submit.length,
+            packets: submit.packets,
+            short_not_ok: submit.short_not_ok(),
+            unlink: None,
+        };
+        if let Some(status) = refused {
+            self.ret_submit(&request, transfer.fail(status));
+            return;
+        }
+        match submit.host_request() {
+            // vhci answers it itself; other clients may not.
+            Some(HostRequest::SetAddress) => self.ret_submit(&request, transfer.complete_out()),
+            Some(HostRequest::PortReset) => {
+                self.reset_seqnum = Some(seqnum);
+                self.event = Some(HostEvent::Reset);
+            }
+            None => {
+                self.in_flight.push(request);
+                self.event = Some(HostEvent::Submit(transfer));
+            }
+        }
+    }
+
+    /// After the function was reset and has completed what that stopped: says so.
+    fn acknowledge_reset(&mut self) {
+        if self.event.is_none() {
+            if let Some(seqnum) = self.reset_seqnum.take() {
+                Header::ret_submit(seqnum, 0, 0).put(&mut self.tx);
+            }
+        }
+    }
+
+    fn ret_submit(&mut self, request: &Request, completion: Completion) {
+        let Completion {
+            mut status,
+            actual,
+            mut packets,
+            ..
+        } = completion;
+        let (mut taken, mut data) = match (request.direction, actual) {
+            (Direction::Out, Actual::Out(taken)) => (taken.min(request.length), Segments::new()),
+            (Direction::In, Actual::In(data)) => (0, data),
+            // The other direction's result is none.
+            (_, Actual::Out(_) | Actual::In(_)) => (0, Segments::new()),
+        };
+        if data.len() > request.length as usize {
+            data.truncate(request.length as usize);
+            status = Status::OVERFLOW;
+        }
+        if request.packets > 0 {
+            repair_packets(&mut packets, request, &data);
+            taken = packets
+                .iter()
+                .fold(0, |sum: u32, packet| sum.saturating_add(packet.actual));
+            data.truncate(taken as usize);
+        } else {
+            packets.clear();
+            if request.direction == Direction::In {
+                taken = u32::try_from(data.len()).unwrap_or(request.length);
+                if request.short_not_ok && status.is_completed() && taken < request.length {
+                    status = Status::SHORT;
+                }
+            }
+        }
+        let actual = i32::try_from(taken).unwrap_or(i32::MAX);
+        let mut header = Header::ret_submit(request.seqnum, status.errno(), actual);
+        let failed = packets
+            .iter()
+            .filter(|packet| !packet.status.is_completed())
+            .count();
+        header.packets = i32::try_from(packets.len()).unwrap_or(0).into();
+        header.interval = i32::try_from(failed).unwrap_or(0).into();
+        header.put(&mut self.tx);
+        self.tx.put_segments(data);
+        for packet in &packets {
+            iso::put(packet, &mut self.tx);
+        }
+    }
+}
+
+impl Wire for Session {
+    type Error = ProtocolError;
+
+    fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
+        self.acknowledge_reset();
+        loop {
+            if let State::Over { error, reset_told } = &self.state {
+                if !reset_told || self.event.is_some() {
+                    return error.clone().map_or(Ok(Step::Ready), Err);
+                }
+                let wants = Wants {
+                    read: None,
+                    write: !self.tx.is_empty(),
+                };
+                return error.clone().map_or(Ok(Step::Io(wants)), Err);
+            }
+            if self.event.is_some() {
+                return Ok(Step::Ready);
+            }
+            let write = !self.tx.is_empty();
+            if bytes::Buf::remaining(&self.tx) >= self.limits.tx_high_water {
+                return Ok(Step::Io(Wants { read: None, write }));
+            }
+            match self.message(rx) {
+                Ok(Message::Taken) => {}
+                Ok(Message::Missing(missing)) => {
+                    let at_boundary = rx.len() < Header::LENGTH;
+                    let ahead = if at_boundary {
+                        self.read_ahead.room()
+                    } else {
+                        0
+                    };
+                    rx.reserve(missing.get().max(ahead));
+                    return Ok(Step::Io(Wants {
+                        read: Some(missing),
+                        write,
+                    }));
+                }
+                Err(error) => {
+                    self.over(Some(error.clone()));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn tx(&mut self) -> &mut TxQueue {
+        &mut self.tx
+    }
+
+    fn end(&mut self) {
+        self.over(None);
+    }
+}
+
+impl Frontend for Session {
+    fn poll(&mut self) -> Option<HostEvent> {
+        if let Some(event) = self.event.take() {
+            return Some(event);
+        }
+        self.acknowledge_reset();
+        match &mut self.state {
+            State::Over { reset_told, .. } if !*reset_told => {
+                *reset_told = true;
+                Some(HostEvent::Reset)
+            }
+            State::Open | State::Over { .. } => None,
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let Some(request) = self.in_flight.remove(completion.id) else {
+            return;
+        };
+        if matches!(self.state, State::Over { .. }) {
+            return;
+        }
+        match request.unlink {
+            Some(unlink) if completion.status == Status::CANCELLED => {
+                Header::ret_unlink(unlink, Status::CANCELLED.errno()).put(&mut self.tx);
+            }
+            Some(unlink) => {
+                self.ret_submit(&request, completion);
+                Header::ret_unlink(unlink, 0).put(&mut self.tx);
+            }
+            None => self.ret_submit(&request, completion),
+        }
+    }
+
+    fn detach(&mut self) {
+        // The protocol has no word for it: the connection ends.
+        self.over(None);
+    }
+
+    fn pending(&self) -> usize {
+        self.in_flight.len()
+    }
+}
+
+/// A checked CMD_SUBMIT header.
+#[derive(Debug)]
+struct Submit {
+    seqnum: u32,
+    endpoint: u8,
+    direction: Direction,
+    /// Bytes of the buffer, at most `Limits::max_transfer`.
+    length: u32,
+    /// At most `Limits::max_iso_packets`; 0 on the control endpoint.
+    packets: u32,
+    flags: u32,
+    raw_interval: u32,
+    setup: SetupPacket,
+}
+
+/// Requests that a host's USB stack acts on, rather than the device.
+enum HostRequest {
+    SetAddress,
+    PortReset,
+}
+
+impl Submit {
+    fn parse(header: &Header, limits: &Limits) -> Result<Self, ProtocolError> {
+        let seqnum = header.seqnum.get();
+        let direction = match header.direction.get() {
+            urb::DIRECTION_OUT => Direction::Out,
+            urb::DIRECTION_IN => Direction::In,
+            found => return Err(ProtocolError::Direction { seqnum, found }),
+        };
+        let found = header.endpoint.get();
+        let endpoint = u8::try_from(found).ok().filter(|number| *number <= 15);
+        let endpoint = endpoint.ok_or(ProtocolError::Endpoint { seqnum, found })?;
+        let found = header.length.get();
+        let limit = limits.max_transfer;
+        let length = u32::try_from(found)
+            .ok()
+            .filter(|length| *length <= limit)
+            .ok_or(ProtocolError::Length {
+                seqnum,
+                field: "transfer_buffer_length",
+                found,
+                limit,
+            })?;
+        let found = header.packet_count();
+        let expected = if endpoint == 0 {
+            0
+        } else {
+            limits.max_iso_packets
+        };
+        let packets = u32::try_from(found)
+            .ok()
+            .filter(|packets| *packets <= expected);
+        let packets = packets.ok_or(ProtocolError::PacketCount {
+            seqnum,
+            found,
+            expected,
+        })?;
+        Ok(Self {
+            seqnum,
+            endpoint,
+            direction,
+            length,
+            packets,
+            flags: header.word.get(),
+            raw_interval: u32::try_from(header.interval.get()).unwrap_or(0),
+            setup: header.setup(),
+        })
+    }
+
+    const fn buffer(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Header, payload and packets; cannot overflow within the limits.
+    const fn message_length(&self) -> usize {
+        let payload = match self.direction {
+            Direction::Out => self.buffer(),
+            Direction::In => 0,
+        };
+        let packets = (self.packets as usize).saturating_mul(iso::LENGTH);
+        Header::LENGTH
+            .saturating_add(payload)
+            .saturating_add(packets)
+    }
+
+    /// Takes the packets, which follow the payload. What they say of status and bytes moved is
+    /// the client's state, not a request.
+    fn take_packets(&self, rx: &mut BytesMut) -> Result<Vec<IsoPacket>, ProtocolError> {
+        if self.packets == 0 {
+            return Ok(Vec::new());
+        }
+        let (seqnum, length) = (
+            self.seqnum,
+            (self.packets as usize).saturating_mul(iso::LENGTH),
+        );
+        let mut packets = Vec::with_capacity(self.packets as usize);
+        let mut sum: u64 = 0;
+        for (index, packet) in iso::parse(rx.get(..length).unwrap_or(&[])).enumerate() {
+            let end = u64::from(packet.offset).saturating_add(u64::from(packet.length));
+            if end > u64::from(self.length) {
+                let IsoPacket { offset, length, .. } = packet;
+                return Err(ProtocolError::Packet {
+                    seqnum,
+                    index,
+                    offset,
+                    length,
+                });
+            }
+            sum = sum.saturating_add(u64::from(packet.length));
+            packets.push(IsoPacket::new(packet.offset, packet.length));
+        }
+        if sum > u64::from(self.length) {
+            return Err(ProtocolError::PacketSum {
+                seqnum,
+                found: sum,
+                expected: self.length,
+            });
+        }
+        skip(rx, length);
+        Ok(packets)
+    }
+
+    const fn is_control(&self) -> bool {
+        self.endpoint == 0
+    }
+
+    fn short_not_ok(&self) -> bool {
+        self.flags & urb::SHORT_NOT_OK != 0 && self.packets == 0 && self.direction == Direction::In
+    }
+
+    fn flags(&self) -> Flags {
+        Flags {
+            short_not_ok: self.short_not_ok(),
+            zero_packet: self.flags & urb::ZERO_PACKET != 0
+                && self.direction == Direction::Out
+                && self.packets == 0
+                && !self.is_control(),
+            iso_asap: self.flags & urb::ISO_ASAP != 0 && self.packets > 0,
+        }
+    }
+
+    /// In 125 µs: the field counts frames of 1 ms up to full speed (`urb->interval`).
+    fn interval(&self, speed: Speed) -> u32 {
+        match speed {
+            _ if self.is_control() => 0,
+            Speed::Low | Speed::Full => self.raw_interval.saturating_mul(8),
+            _ => self.raw_interval,
+        }
+    }
+
+    fn host_request(&self) -> Option<HostRequest> {
+        if !self.is_control() {
+            return None;
+        }
+        // `bmRequestType` 0x23: class, to a port (USB 2.0, 11.24.2.13).
+        match (self.setup.request_type.0, self.setup.request) {
+            (0x00, request::SET_ADDRESS) => Some(HostRequest::SetAddress),
+            (0x23, request::SET_FEATURE) if self.setup.value == feature::PORT_RESET => {
+                Some(HostRequest::PortReset)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A control request without a data stage may come as IN with an empty buffer: `usb_control_msg`
+/// callers choose the pipe by the request's direction bit.
+fn settle_direction(payload: Payload, submit: &Submit) -> Payload {
+    match payload {
+        Payload::In { length: 0 } if submit.is_control() && submit.setup.length == 0 => {
+            Payload::Out(bytes::Bytes::new())
+        }
+        other => other,
+    }
+}
+
+/// Makes the packets of a reply add up, whatever the function said: as many as the request had,
+/// none longer than asked, together no more than the data there is.
+fn repair_packets(packets: &mut Vec<IsoPacket>, request: &Request, data: &Segments) {
+    let nothing = IsoPacket {
+        status: Status::NOT_TRANSFERRED,
+        ..IsoPacket::new(0, 0)
+    };
+    packets.resize(request.packets as usize, nothing);
+    let mut left = match request.direction {
+        Direction::In => u32::try_from(data.len()).unwrap_or(u32::MAX),
+        Direction::Out => request.length,
+    };
+    for packet in packets {
+        packet.actual = packet.actual.min(packet.length).min(left);
+        left = left.saturating_sub(packet.actual);
+    }
+}
+
+fn missing(rx: &BytesMut, total: usize) -> Message {
+    NonZeroUsize::new(total.saturating_sub(rx.len())).map_or(Message::Taken, Message::Missing)
+}
