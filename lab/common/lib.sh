@@ -13,13 +13,13 @@ report() {
 }
 
 fail() {
-    printf '%s\n' "$*" | tee "$LAB_OUT/reason"
+    printf '%s\n' "$*" | tee "$LAB_OUT/reason" >&2
     exit 1
 }
 
 # For what this machine cannot do; never for what the program under test cannot do.
 skip() {
-    printf '%s\n' "$*" | tee "$LAB_OUT/reason"
+    printf '%s\n' "$*" | tee "$LAB_OUT/reason" >&2
     exit 77
 }
 
@@ -32,14 +32,27 @@ expect_failure() {
     if "$@"; then fail "succeeded and must not: $*"; fi
 }
 
+# Nothing ever comes out of it.
+exec {idle}<> <(:)
+
+# Waits without starting a process, which would take its share of what is being measured.
+pause() {
+    read -r -t "$1" -u "$idle" || true
+}
+
 # wait_until SECONDS COMMAND...
 wait_until() {
     local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
     shift
     until "$@"; do
         ((${EPOCHREALTIME/./} < end)) || return 1
-        sleep 0.05
+        pause 0.05
     done
+}
+
+# tenths_since TIME: of a second, since EPOCHREALTIME without its point.
+tenths_since() {
+    echo $(((${EPOCHREALTIME/./} - $1) / 100000))
 }
 
 ended() {

@@ -52,7 +52,8 @@ declare -A attach_output
 start_attach() {
     local output
     output=$(mktemp -p "$LAB_SCRATCH" attach.XXXXXX)
-    "$@" >"$output" &
+    # A shell starts its background programs deaf to Ctrl-C.
+    env --default-signal=INT "$@" >"$output" &
     pid=$!
     attach_output[$pid]=$output
 }
@@ -83,6 +84,21 @@ expect_detached() {
     expect_exit 20 "$1" 0 "detaching port $2"
     wait_until 10 port_free "$2" || fail "port $2 is still in state $(port_field "$2" 3)"
     wait_until 10 no_block_device "$3" || fail "$(block_device "$3") is still there"
+}
+
+# gadget_disk NAME UDC SPEED IMAGE: the kernel's own mass-storage function on a controller of dummy_hcd.
+# SPEED is high-speed or super-speed.
+gadget_disk() {
+    local gadget=/sys/kernel/config/usb_gadget/$1
+    mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+    mkdir -p "$gadget/strings/0x409" "$gadget/configs/c.1" "$gadget/functions/mass_storage.0"
+    echo 0x1d6b >"$gadget/idVendor"
+    echo 0x0104 >"$gadget/idProduct"
+    echo "$1" >"$gadget/strings/0x409/serialnumber"
+    echo "$3" >"$gadget/max_speed"
+    echo "$4" >"$gadget/functions/mass_storage.0/lun.0/file"
+    ln -s "$gadget/functions/mass_storage.0" "$gadget/configs/c.1/"
+    echo "$2" >"$gadget/UDC"
 }
 
 # What a scenario may leave behind; fails where the kernel does not let go of it.

@@ -64,7 +64,7 @@ guest_command() {
 
 # One boot: runs scenarios until one fails or the guest does. Leaves the names that were not reached in remaining.
 run_in_guest() {
-    local memory=$1 cpus=$2 name seconds=$BOOT_SECONDS qemu console command
+    local memory=$1 cpus=$2 name seconds=$BOOT_SECONDS started qemu console command
     shift 2
     remaining=("$@")
     boots=$((boots + 1))
@@ -87,17 +87,18 @@ run_in_guest() {
     fi
     for name; do
         seconds=$((timeout["$name"] + GRACE_SECONDS))
+        started=${EPOCHREALTIME/./}
         wait_until "$seconds" came_true "$run/$name/status" "$qemu" || true
         remaining=("${remaining[@]:1}")
         if [[ ! -e $run/$name/status ]]; then
             if ended "$qemu"; then
-                echo "the guest died" >"$run/$name/reason"
+                echo "the guest died: $(grep -o 'Kernel panic.*' "$console" | tr -d '\r')" >"$run/$name/reason"
             else
                 echo "the guest hung" >"$run/$name/reason"
             fi
             stop_guest "$qemu" 0
             tail -n 40 "$console" | tr -d '\r' >>"$run/$name/log"
-            echo "fail $(((seconds - GRACE_SECONDS) * 10))" >"$run/$name/status"
+            echo "fail $(tenths_since "$started")" >"$run/$name/status"
         fi
         show "$name"
         [[ $(<"$run/$name/status") != fail* ]] || break
@@ -120,6 +121,7 @@ stop_guest() {
 run_all_in_guest() {
     local memory=$1 cpus=$2 failures=0 remaining name
     shift 2
+    (($# == 0)) || ensure_guest
     remaining=("$@")
     while ((${#remaining[@]})); do
         run_in_guest "$memory" "$cpus" "${remaining[@]}" && failures=0 && continue

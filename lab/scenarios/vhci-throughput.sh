@@ -1,0 +1,102 @@
+# about: direct reads against the kernel's own USB/IP chain and against a floor program, medians of five
+# tier: full
+# boot: own
+# timeout: 900
+# memory: 2048
+# programs: attach-disk lab-floor
+# allow-log: usbip-host .*: reset
+
+image=$LAB_SCRATCH/disk.img
+megabytes=256
+head -c ${megabytes}M /dev/urandom >"$image"
+
+load_vhci
+modprobe dummy_hcd is_super_speed=1 num=2
+modprobe libcomposite
+modprobe usbip-host
+usbipd >usbipd.log 2>&1 &
+declare -A disk_of
+
+# kernel_chain SPEED CONTROLLER: gadget on dummy_hcd, usbip-host, usbipd, loopback TCP, vhci. Sets disk.
+kernel_chain() {
+    local device="/sys/devices/platform/dummy_hcd.$2/usb*/*-1" gadget
+    gadget_disk "kernel-$1" "dummy_udc.$2" "$1-speed" "$image"
+    wait_until 20 compgen -G "$device/*:1.0/host*/target*/*/block" || fail "no gadget at $1 speed"
+    gadget=$(basename "$(compgen -G "$device")")
+    usbip bind -b "$gadget"
+    usbip attach -r 127.0.0.1 -b "$gadget"
+    wait_until 20 find_disk "kernel-$1" || fail "the kernel's own chain shows no disk at $1 speed"
+}
+
+# find_disk SERIAL: sets disk to the block device behind vhci of this serial number, once it is there.
+find_disk() {
+    local device
+    for device in "$VHCI"/usb*/*-*/; do
+        [[ $(cat "$device/serial" 2>/dev/null) == "$1" ]] || continue
+        disk=$(block_device "$(basename "$device")") && return
+    done
+    return 1
+}
+
+grep . /proc/cpuinfo | grep -m1 -o 'erms\|fsrm' || true
+number=0
+for speed in high super; do
+    kernel_chain "$speed" "$number"
+    disk_of[kernel,$speed]=$disk
+    attach attach-disk "$image" --read-only --speed "$speed"
+    disk_of[ours,$speed]=$disk
+    attach lab-floor "$image" "$speed"
+    disk_of[floor,$speed]=$disk
+    number=$((number + 1))
+done
+
+# rate PROGRAM SPEED BYTES COUNT: KB/s of direct reads. The content is compared elsewhere.
+rate() {
+    local device=${disk_of[$1,$2]} started
+    started=${EPOCHREALTIME/./}
+    dd if="$device" of=/dev/null bs="$3" count="$4" iflag=direct status=none
+    echo $(($3 * $4 * 1000 / (${EPOCHREALTIME/./} - started)))
+}
+
+# The middle one of five.
+median() {
+    tr ' ' '\n' <<<"$1" | sort -n | sed -n 3p
+}
+
+ratio() {
+    awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
+at_least() {
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a >= b) }'
+}
+
+short=()
+# compare SPEED BYTES COUNT WANTED: five rounds in turn, so that drift meets all alike.
+compare() {
+    local round program ours_kernel ours_floor verdict=ok
+    local -A rates=([ours]='' [kernel]='' [floor]='') middle
+    for round in 1 2 3 4 5; do
+        for program in ours kernel floor; do
+            rates[$program]+=" $(rate "$program" "$1" "$2" "$3")"
+        done
+    done
+    for program in ours kernel floor; do
+        note "$1 $2 $program:${rates[$program]}"
+        middle[$program]=$(median "${rates[$program]# }")
+    done
+    ours_kernel=$(ratio "${middle[ours]}" "${middle[kernel]}")
+    ours_floor=$(ratio "${middle[ours]}" "${middle[floor]}")
+    at_least "$ours_kernel" "$4" && at_least "$ours_floor" 0.90 || verdict=short
+    [[ $verdict == ok ]] || short+=("$1/$2")
+    report "$(printf '%-6s %8s %9s %9s %9s   %8s %6s   %8s %6s   %s' "$1" "$2" "${middle[ours]}" "${middle[kernel]}" \
+        "${middle[floor]}" "$ours_kernel" "$4" "$ours_floor" 0.90 "$verdict")"
+}
+
+report "$(printf '%-6s %8s %9s %9s %9s   %8s %6s   %8s %6s' speed bytes ours kernel floor ours/krn wanted ours/flr wanted)"
+compare high $((1 << 20)) 64 1.8
+compare super $((1 << 20)) 128 2.5
+compare high 4096 2000 1.8
+compare super 4096 2000 1.8
+report "KB/s, direct reads in one boot, medians of five"
+((${#short[@]} == 0)) || fail "below the wanted ratio: ${short[*]}"

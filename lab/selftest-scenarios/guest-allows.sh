@@ -1,0 +1,3 @@
+# about: a complaint of the kernel that the scenario states
+# allow-log: WARNING: .*self-test
+echo "WARNING: a complaint of the self-test" >/dev/kmsg

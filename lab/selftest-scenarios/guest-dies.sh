@@ -1,0 +1,2 @@
+# about: the kernel panics
+echo c >/proc/sysrq-trigger

@@ -1,0 +1,3 @@
+# about: cannot run here
+# where: host
+skip "no such machine"

@@ -1,0 +1,4 @@
+# about: a command fails without anybody looking
+# where: host
+false
+report "never reached"
