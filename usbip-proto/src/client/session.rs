@@ -55,7 +55,7 @@ pub struct Session {
     device_id: DeviceId,
     speed: Speed,
     limits: Limits,
-    next_seqnum: u32,
+    seqnums: Seqnums,
     /// In order of submission.
     in_flight: VecDeque<Request>,
     /// Requests that an unlink ended, whose replies careless servers still send; the latest few.
@@ -89,6 +89,19 @@ struct Request {
     unlink: Option<u32>,
 }
 
+/// Numbers of requests and unlinks, from 1 like the kernel's.
+#[derive(Debug, Default)]
+struct Seqnums {
+    last: u32,
+}
+
+impl Seqnums {
+    fn mint(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        self.last
+    }
+}
+
 /// What a RET_SUBMIT is about.
 enum Target {
     InFlight(usize),
@@ -112,7 +125,7 @@ impl Session {
             device_id,
             speed,
             limits,
-            next_seqnum: 1,
+            seqnums: Seqnums::default(),
             in_flight: VecDeque::new(),
             buried: VecDeque::new(),
             event: None,
@@ -129,12 +142,6 @@ impl Session {
         self.device_id
     }
 
-    fn mint(&mut self) -> u32 {
-        let seqnum = self.next_seqnum;
-        self.next_seqnum = self.next_seqnum.wrapping_add(1);
-        seqnum
-    }
-
     fn over(&mut self, error: Option<ProtocolError>) {
         if !matches!(self.state, State::Open) {
             return;
@@ -149,7 +156,7 @@ impl Session {
     }
 
     fn request(&mut self, id: Option<TransferId>, transfer: Transfer) {
-        let seqnum = self.mint();
+        let seqnum = self.seqnums.mint();
         let direction = transfer.payload.direction();
         let length = u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX);
         let wire_direction = match direction {
@@ -217,16 +224,18 @@ impl Session {
         i32::try_from(interval).unwrap_or(i32::MAX)
     }
 
+    /// Asks once for the end of a request.
     fn unlink(&mut self, at: usize) {
-        let seqnum = self.mint();
-        if let Some(request) = self
+        let Some(request) = self
             .in_flight
             .get_mut(at)
             .filter(|each| each.unlink.is_none())
-        {
-            request.unlink = Some(seqnum);
-            Header::cmd_unlink(seqnum, self.device_id.to_u32(), request.seqnum).put(&mut self.tx);
-        }
+        else {
+            return;
+        };
+        let seqnum = self.seqnums.mint();
+        request.unlink = Some(seqnum);
+        Header::cmd_unlink(seqnum, self.device_id.to_u32(), request.seqnum).put(&mut self.tx);
     }
 
     /// Takes one whole reply. `None`: taken; else so many bytes are missing.

@@ -37,6 +37,12 @@ impl InFlight {
         self.bytes
     }
 
+    pub(super) fn footprint(&self) -> usize {
+        self.requests
+            .capacity()
+            .saturating_mul(size_of::<Request>())
+    }
+
     pub(super) fn push(&mut self, request: Request) {
         self.bytes = self.bytes.saturating_add(u64::from(request.length));
         self.requests.push_back(request);

@@ -109,6 +109,15 @@ impl Session {
         }
     }
 
+    /// Bytes of memory that it owns beside itself: its tables, and what is queued but not the
+    /// payloads. It grows with what was ever in flight at once.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.in_flight
+            .footprint()
+            .saturating_add(self.tx.footprint())
+    }
+
     fn over(&mut self, error: Option<ProtocolError>) {
         if matches!(self.state, State::Open) {
             self.state = State::Over {

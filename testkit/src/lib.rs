@@ -1,0 +1,12 @@
+//! What the tests of several crates share: allocation counting, links that cut and delay, and a
+//! model device that finishes transfers in any order.
+
+mod allocations;
+mod decisions;
+mod link;
+mod model;
+
+pub use allocations::{CountingAllocator, allocations};
+pub use decisions::Decisions;
+pub use link::Link;
+pub use model::ModelDevice;

@@ -1,0 +1,397 @@
+//! The client's end against a server that is careless, hostile, or just itself.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod common;
+
+use bytes::{Buf, Bytes, BytesMut};
+use common::word;
+use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+use usb_transfer::{
+    Actual, Completion, Flags, Function, FunctionEvent, IsoPacket, Kind, Payload, Status, Step,
+    Transfer, TransferIds, Wire,
+};
+use usbip_proto::client::{Handshake, HandshakeEvent, Session};
+use usbip_proto::{DeviceId, Limits, OpStatus, ProtocolError};
+
+const BULK_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
+
+struct Client {
+    session: Session,
+    rx: BytesMut,
+    ids: TransferIds,
+}
+
+impl Client {
+    fn new() -> Self {
+        let session = Session::new(
+            DeviceId::from_u32(common::DEVICE),
+            Speed::High,
+            Limits::default(),
+        );
+        Self {
+            session,
+            rx: BytesMut::new(),
+            ids: TransferIds::default(),
+        }
+    }
+
+    fn read(&mut self, length: u32) -> Transfer {
+        let transfer = Transfer::data_in(self.ids.mint(), BULK_IN, length);
+        self.session.submit(transfer.clone());
+        transfer
+    }
+
+    fn written(&mut self) -> Vec<u8> {
+        let tx = self.session.tx();
+        tx.copy_to_bytes(tx.remaining()).to_vec()
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> Result<Option<Completion>, ProtocolError> {
+        self.rx.extend_from_slice(bytes);
+        Ok(match self.session.receive(&mut self.rx)? {
+            Step::Ready => match self.session.poll() {
+                Some(FunctionEvent::Complete(completion)) => Some(completion),
+                other => panic!("{other:?}"),
+            },
+            Step::Io(_) => None,
+        })
+    }
+}
+
+fn ret(command: u32, seqnum: u32, status: i32, length: i32, packets: i32) -> [u8; 48] {
+    let mut header = [0; 48];
+    let words = [
+        command,
+        seqnum,
+        0,
+        0,
+        0,
+        status as u32,
+        length as u32,
+        0,
+        packets as u32,
+    ];
+    for (into, word) in header.chunks_exact_mut(4).zip(words) {
+        into.copy_from_slice(&word.to_be_bytes());
+    }
+    header
+}
+
+fn ret_submit(seqnum: u32, status: i32, length: i32) -> [u8; 48] {
+    ret(3, seqnum, status, length, 0)
+}
+
+#[test]
+fn requests_carry_what_the_kernel_expects() {
+    let mut client = Client::new();
+    let id = client.ids.mint();
+    let setup = SetupPacket::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0]);
+    client.session.submit(Transfer::control_in(id, setup));
+    let header = client.written();
+    let words: Vec<u32> = (0..40).step_by(4).map(|at| word(&header, at)).collect();
+    assert_eq!(words, [1, 1, common::DEVICE, 1, 0, 0x200, 18, 0, 0, 0]);
+    assert_eq!(header[40..], setup.to_bytes());
+
+    let flags = Flags {
+        zero_packet: true,
+        ..Flags::default()
+    };
+    let out = Transfer::data_out(client.ids.mint(), BULK_IN, Bytes::from_static(b"data"));
+    client
+        .session
+        .submit(out.with_flags(flags).with_interval(8));
+    let bytes = client.written();
+    let words: Vec<u32> = (0..40).step_by(4).map(|at| word(&bytes, at)).collect();
+    assert_eq!(words, [1, 2, common::DEVICE, 0, 1, 0x40, 4, 0, 0, 8]);
+    assert_eq!(&bytes[48..], b"data");
+}
+
+#[test]
+fn isochronous_packets_go_out_and_come_back() {
+    let mut client = Client::new();
+    let packets = vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)];
+    let (id, kind) = (client.ids.mint(), Kind::Isochronous(packets));
+    client
+        .session
+        .submit(Transfer::new(id, BULK_IN, kind, Payload::In { length: 8 }));
+    let sent = client.written();
+    assert_eq!((sent.len(), word(&sent, 32)), (48 + 32, 2));
+    assert_eq!(
+        (word(&sent, 48 + 8), word(&sent, 48 + 12) as i32),
+        (0, -18),
+        "untouched"
+    );
+    let reply = |first: [u32; 4], second: [u32; 4]| {
+        let words = first.into_iter().chain(second).flat_map(u32::to_be_bytes);
+        let packets: Vec<u8> = words.collect();
+        [&ret(3, 1, 0, 3, 2)[..], b"abc", &packets].concat()
+    };
+    let done = client
+        .receive(&reply([0, 4, 1, 0], [4, 4, 2, 0]))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        done.packets
+            .iter()
+            .map(|each| each.actual)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    let Actual::In(data) = done.actual else {
+        panic!()
+    };
+    assert_eq!(data, Bytes::from_static(b"abc"));
+
+    for (first, second) in [
+        ([0, 4, 1, 0], [5, 3, 2, 0]), // another offset
+        ([0, 4, 5, 0], [4, 4, 0, 0]), // more than asked
+        ([0, 4, 1, 0], [4, 4, 1, 0]), // sums to 2 of 3
+    ] {
+        let mut client = Client::new();
+        let packets = vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)];
+        let (id, kind) = (client.ids.mint(), Kind::Isochronous(packets));
+        client
+            .session
+            .submit(Transfer::new(id, BULK_IN, kind, Payload::In { length: 8 }));
+        let error = client.receive(&reply(first, second)).unwrap_err();
+        assert!(matches!(
+            error,
+            ProtocolError::Packet { .. } | ProtocolError::PacketSum { .. }
+        ));
+    }
+}
+
+#[test]
+fn broken_replies_end_the_session_and_complete_everything() {
+    let cases = [
+        (
+            ret_submit(2, 0, 0),
+            ProtocolError::UnknownSeqnum { seqnum: 2 },
+        ),
+        (ret_submit(1, 0, 513), length_error(513)),
+        (ret_submit(1, 0, -1), length_error(-1)),
+        (
+            ret(3, 1, 0, 0, 1),
+            ProtocolError::PacketCount {
+                seqnum: 1,
+                found: 1,
+                expected: 0,
+            },
+        ),
+        (
+            ret(3, 1, 0, 0, -7),
+            ProtocolError::PacketCount {
+                seqnum: 1,
+                found: -7,
+                expected: 0,
+            },
+        ),
+    ];
+    for (bytes, expected) in cases {
+        let mut client = Client::new();
+        let transfer = client.read(512);
+        assert_eq!(client.receive(&bytes).unwrap_err(), expected);
+        assert_eq!(client.receive(&[]).unwrap_err(), expected, "sticky");
+        let gone = transfer.clone().fail(Status::DISCONNECTED);
+        assert_eq!(client.session.poll(), Some(FunctionEvent::Complete(gone)));
+        assert_eq!(client.session.poll(), Some(FunctionEvent::Detached));
+        assert_eq!(client.session.poll(), None);
+        client.session.submit(transfer.clone());
+        let gone = transfer.fail(Status::DISCONNECTED);
+        assert_eq!(client.session.poll(), Some(FunctionEvent::Complete(gone)));
+    }
+    let mut client = Client::new();
+    assert!(matches!(
+        client.receive(&[0; 48]),
+        Err(ProtocolError::Command { found: 0, .. })
+    ));
+}
+
+fn length_error(found: i32) -> ProtocolError {
+    ProtocolError::Length {
+        seqnum: 1,
+        field: "actual_length",
+        found,
+        limit: 512,
+    }
+}
+
+#[test]
+fn a_failure_keeps_its_data() {
+    let mut client = Client::new();
+    client.read(4);
+    let bytes = [&ret_submit(1, -75, 4)[..], b"data"].concat();
+    let done = client.receive(&bytes).unwrap().unwrap();
+    assert_eq!((done.status, done.actual.len()), (Status::OVERFLOW, 4));
+}
+
+/// The table of `client::Session`, a row a block.
+#[test]
+fn cancel_meets_reply() {
+    // The server unlinked it.
+    let mut client = Client::new();
+    let transfer = client.read(512);
+    client.session.cancel(transfer.id);
+    client.session.cancel(transfer.id);
+    let sent = client.written();
+    assert_eq!(sent.len(), 96, "one submit, one unlink");
+    assert_eq!(
+        (word(&sent, 48), word(&sent, 52), word(&sent, 68)),
+        (2, 2, 1)
+    );
+    let done = client.receive(&ret(4, 2, -104, 0, 0)).unwrap().unwrap();
+    assert_eq!((done.id, done.status), (transfer.id, Status::CANCELLED));
+
+    // The server says 0 and sends the result late all the same.
+    let transfer = client.read(512);
+    client.session.cancel(transfer.id);
+    let done = client.receive(&ret(4, 4, 0, 0, 0)).unwrap().unwrap();
+    assert_eq!(done.status, Status::CANCELLED);
+    let late = [&ret_submit(3, 0, 3)[..], b"abc"].concat();
+    assert_eq!(client.receive(&late).unwrap(), None);
+    assert!(client.rx.is_empty(), "its payload was taken");
+    assert_eq!(
+        client.receive(&late).unwrap_err(),
+        ProtocolError::UnknownSeqnum { seqnum: 3 },
+        "but only once"
+    );
+
+    // It had finished.
+    let mut client = Client::new();
+    let transfer = client.read(512);
+    client.session.cancel(transfer.id);
+    let bytes = [&ret_submit(1, 0, 3)[..], b"abc", &ret(4, 2, 0, 0, 0)].concat();
+    let done = client.receive(&bytes).unwrap().unwrap();
+    assert_eq!((done.status, done.actual.len()), (Status::COMPLETED, 3));
+    assert_eq!(client.receive(&[]).unwrap(), None);
+    assert!(client.rx.is_empty());
+}
+
+#[test]
+fn what_the_wire_cannot_say_is_not_sent() {
+    let mut limits = Limits::default();
+    limits.max_transfer = 100;
+    let mut client = Client::new();
+    client.session = Session::new(DeviceId::new(1, 2), Speed::High, limits);
+    let transfer = client.read(101);
+    let refused = transfer.fail(Status::INVALID);
+    assert_eq!(
+        client.session.poll(),
+        Some(FunctionEvent::Complete(refused))
+    );
+    assert!(client.written().is_empty());
+}
+
+#[test]
+fn a_reset_unlinks_and_asks_for_a_port_reset() {
+    let mut client = Client::new();
+    let transfer = client.read(512);
+    client.written();
+    client.session.reset();
+    let sent = client.written();
+    assert_eq!(sent.len(), 96);
+    assert_eq!((word(&sent, 0), word(&sent, 48)), (2, 1));
+    assert_eq!(sent[88..], [0x23, 3, 4, 0, 0, 0, 0, 0]);
+    let done = client.receive(&ret(4, 2, -104, 0, 0)).unwrap().unwrap();
+    assert_eq!(done.id, transfer.id);
+    assert_eq!(
+        client.receive(&ret_submit(3, 0, 0)).unwrap(),
+        None,
+        "its own, nobody's"
+    );
+}
+
+#[test]
+fn lists_are_read_device_by_device() {
+    let mut handshake = Handshake::list(Limits::default());
+    let sent = handshake.tx().copy_to_bytes(8);
+    assert_eq!(&sent[..], [1, 0x11, 0x80, 5, 0, 0, 0, 0]);
+    let mut device = [0; 312];
+    device[..4].copy_from_slice(b"/sys");
+    device[256..259].copy_from_slice(b"1-1");
+    device[299] = 3;
+    device[311] = 2;
+    let head = [1, 0x11, 0, 5, 0, 0, 0, 0, 0, 0, 0, 2];
+    let mut reply = [&head[..], &device, &[3, 1, 1, 0, 8, 6, 80, 0]].concat();
+    device[311] = 0;
+    reply.extend_from_slice(&device);
+    let mut events = Vec::new();
+    let mut rx = BytesMut::new();
+    for byte in reply {
+        rx.extend_from_slice(&[byte]);
+        while handshake.receive(&mut rx).unwrap() == Step::Ready {
+            events.extend(handshake.poll());
+        }
+    }
+    let [
+        HandshakeEvent::Device(first),
+        HandshakeEvent::Device(second),
+        HandshakeEvent::EndOfList,
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((first.path(), first.interfaces().len()), ("/sys", 2));
+    assert_eq!(
+        (second.bus_id().as_str(), second.interfaces().len()),
+        ("1-1", 0)
+    );
+    assert!(handshake.into_session().is_err(), "nothing was imported");
+}
+
+#[test]
+fn hostile_servers_are_refused_by_name() {
+    let import = || Handshake::import("1-1".parse().unwrap(), Limits::default());
+    let error = |mut handshake: Handshake, bytes: &[u8]| {
+        let mut rx = BytesMut::from(bytes);
+        let error = handshake.receive(&mut rx).unwrap_err();
+        assert_eq!(handshake.receive(&mut rx).unwrap_err(), error, "sticky");
+        error
+    };
+    let version = error(import(), &[1, 0, 0, 3, 0, 0, 0, 0]);
+    assert_eq!(version, ProtocolError::Version { found: 0x0100 });
+    let code = error(import(), &[1, 0x11, 0, 5, 0, 0, 0, 0]);
+    assert!(matches!(code, ProtocolError::Operation { found: 5, .. }));
+    let mut granted = [0; 320];
+    granted[..4].copy_from_slice(&[1, 0x11, 0, 3]);
+    assert!(matches!(
+        error(import(), &granted),
+        ProtocolError::BusId { .. }
+    ));
+    granted[8 + 256..8 + 259].copy_from_slice(b"1-2");
+    assert_eq!(error(import(), &granted), ProtocolError::OtherBusId);
+    granted[8..8 + 256].fill(b'/');
+    assert_eq!(error(import(), &granted), ProtocolError::Path);
+    granted[8 + 256..8 + 288].fill(b'1');
+    assert!(matches!(
+        error(import(), &granted),
+        ProtocolError::BusId { .. }
+    ));
+    let list = Handshake::list(Limits::default());
+    let many = error(list, &[1, 0x11, 0, 5, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+    assert_eq!(
+        many,
+        ProtocolError::DeviceCount {
+            found: u32::MAX,
+            limit: 1024
+        }
+    );
+}
+
+#[test]
+fn a_refusal_has_no_body() {
+    for status in 1..=5 {
+        let mut handshake = Handshake::import("1-1".parse().unwrap(), Limits::default());
+        let mut rx = BytesMut::from(&[1, 0x11, 0, 3, 0, 0, 0, status][..]);
+        assert_eq!(handshake.receive(&mut rx).unwrap(), Step::Ready);
+        let refused = HandshakeEvent::Refused(OpStatus(u32::from(status)));
+        assert_eq!(handshake.poll(), Some(refused));
+        let Step::Io(_) = handshake.receive(&mut rx).unwrap() else {
+            panic!()
+        };
+    }
+}

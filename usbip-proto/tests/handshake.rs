@@ -1,0 +1,153 @@
+//! The server's handshake.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+use bytes::{Buf, BytesMut};
+use usb_descriptors::build::{Configuration, Device, Interface};
+use usb_descriptors::{ClassCode, Speed};
+use usb_transfer::{DeviceDescriptors, Step, Wire};
+use usbip_proto::server::{Handshake, HandshakeEvent};
+use usbip_proto::{DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError};
+
+fn record(bus_id: &str) -> DeviceRecord {
+    let mut device =
+        DeviceDescriptors::new(Speed::Super, Device::new(0x1209, 7).to_bytes(Speed::Super));
+    let class = ClassCode::MASS_STORAGE_BULK_ONLY;
+    let other = ClassCode::new(3, 1, 1);
+    let configuration = Configuration::new(1)
+        .interface(Interface::new(0, class))
+        .interface(Interface::new(0, class).alternate_setting(1))
+        .interface(Interface::new(1, other));
+    device
+        .configurations
+        .push(configuration.to_bytes(Speed::Super).unwrap().into());
+    DeviceRecord::new(
+        "/virtual",
+        bus_id.parse().unwrap(),
+        DeviceId::new(1, 2),
+        &device,
+    )
+    .unwrap()
+}
+
+fn event(handshake: &mut Handshake, bytes: &[u8]) -> HandshakeEvent {
+    let mut rx = BytesMut::from(bytes);
+    assert_eq!(handshake.receive(&mut rx).unwrap(), Step::Ready);
+    handshake.poll().unwrap()
+}
+
+fn written(handshake: &mut Handshake) -> Vec<u8> {
+    let tx = handshake.tx();
+    tx.copy_to_bytes(tx.remaining()).to_vec()
+}
+
+const LIST: [u8; 8] = [1, 0x11, 0x80, 5, 0, 0, 0, 0];
+
+fn import(bus_id: &[u8]) -> Vec<u8> {
+    let mut request = vec![1, 0x11, 0x80, 3, 0, 0, 0, 0];
+    request.extend_from_slice(bus_id);
+    request.resize(40, 0);
+    request
+}
+
+#[test]
+fn a_list_and_then_an_import_on_one_connection() {
+    let mut handshake = Handshake::new(Limits::default());
+    let HandshakeEvent::List(request) = event(&mut handshake, &LIST) else {
+        panic!()
+    };
+    let waiting = handshake.receive(&mut BytesMut::from(&LIST[..])).unwrap();
+    assert!(
+        matches!(waiting, Step::Io(wants) if wants.is_finished()),
+        "one at a time"
+    );
+    let devices = [record("1-1"), record("1-2")];
+    handshake.list(request, &devices);
+    let reply = written(&mut handshake);
+    assert_eq!(reply[..12], [1, 0x11, 0, 5, 0, 0, 0, 0, 0, 0, 0, 2]);
+    assert_eq!(reply.len(), 12 + 2 * (312 + 2 * 4));
+    let device = &reply[12..12 + 320];
+    assert_eq!(&device[256..260], b"1-1\0");
+    assert_eq!(
+        device[288..300],
+        [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 5],
+        "bus, device, SuperSpeed"
+    );
+    assert_eq!(device[300..312], [0x12, 0x09, 0, 7, 1, 0, 0, 0, 0, 1, 1, 2]);
+    assert_eq!(device[312..320], [8, 6, 0x50, 0, 3, 1, 1, 0]);
+
+    let HandshakeEvent::Import(request) = event(&mut handshake, &import(b"1-2")) else {
+        panic!()
+    };
+    assert_eq!(request.bus_id().as_str(), "1-2");
+    let mut session = handshake.accept(request, &devices[1]);
+    let reply = session.tx().copy_to_bytes(320);
+    assert_eq!(reply[..8], [1, 0x11, 0, 3, 0, 0, 0, 0]);
+    assert!(!session.tx().has_remaining());
+}
+
+#[test]
+fn refusals_carry_their_status_and_never_ok() {
+    for (status, sent) in [
+        (OpStatus::NOT_AVAILABLE, 1),
+        (OpStatus::BUSY, 2),
+        (OpStatus::DEVICE_ERROR, 3),
+        (OpStatus::NO_DEVICE, 4),
+        (OpStatus::ERROR, 5),
+        (OpStatus::OK, 5),
+    ] {
+        let mut handshake = Handshake::new(Limits::default());
+        let HandshakeEvent::Import(request) = event(&mut handshake, &import(b"9-9")) else {
+            panic!()
+        };
+        handshake.reject(request, status);
+        assert_eq!(written(&mut handshake), [1, 0x11, 0, 3, 0, 0, 0, sent]);
+    }
+}
+
+#[test]
+fn broken_requests_are_named() {
+    let error = |bytes: &[u8]| {
+        let mut handshake = Handshake::new(Limits::default());
+        let mut rx = BytesMut::from(bytes);
+        let error = handshake.receive(&mut rx).unwrap_err();
+        assert_eq!(handshake.receive(&mut rx).unwrap_err(), error, "sticky");
+        error
+    };
+    assert_eq!(
+        error(&[1, 6, 0x80, 5, 0, 0, 0, 0]),
+        ProtocolError::Version { found: 0x0106 }
+    );
+    for code in [0u16, 0x8001, 0x8002, 0x8004, 0x8006, 0x0003] {
+        let [high, low] = code.to_be_bytes();
+        let error = error(&[1, 0x11, high, low, 0, 0, 0, 0]);
+        assert!(matches!(error, ProtocolError::Operation { found, .. } if found == code));
+    }
+    for bus_id in [&b""[..], b"a b", b"\xff", &[b'1'; 32]] {
+        assert!(matches!(
+            error(&import(bus_id)),
+            ProtocolError::BusId { .. }
+        ));
+    }
+}
+
+#[test]
+fn requests_may_come_a_byte_at_a_time() {
+    let mut handshake = Handshake::new(Limits::default());
+    let mut rx = BytesMut::new();
+    let request = import(b"1-1");
+    for (at, byte) in request.iter().enumerate() {
+        match handshake.receive(&mut rx).unwrap() {
+            Step::Io(wants) => {
+                let missing = wants.read.unwrap().get();
+                assert!(missing <= request.len() - at && rx.capacity() - rx.len() >= missing);
+            }
+            Step::Ready => panic!("too early"),
+        }
+        rx.extend_from_slice(&[*byte]);
+    }
+    assert_eq!(handshake.receive(&mut rx).unwrap(), Step::Ready);
+}

@@ -1,0 +1,152 @@
+//! Payloads keep their place in memory, and the steady state allocates nothing but them.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod common;
+
+use bytes::{Buf, Bytes, BytesMut};
+use common::{DEVICE, Submit};
+use testkit::allocations;
+use usb_descriptors::Speed;
+use usb_transfer::{Frontend, HostEvent, Payload, Step, TxQueue, Wire};
+use usbip_proto::server::Session;
+use usbip_proto::{DeviceId, Limits};
+
+#[global_allocator]
+static ALLOCATOR: testkit::CountingAllocator = testkit::CountingAllocator;
+
+fn session() -> Session {
+    Session::new(DeviceId::from_u32(DEVICE), Speed::High, Limits::default())
+}
+
+/// Takes what is queued as a socket does, by vectored writes.
+fn drain(tx: &mut TxQueue) {
+    while tx.has_remaining() {
+        let mut slices = [std::io::IoSlice::new(&[]); 16];
+        let count = tx.chunks_vectored(&mut slices);
+        let written = slices[..count].iter().map(|slice| slice.len()).sum();
+        tx.advance(written);
+    }
+}
+
+#[test]
+fn data_in_goes_from_the_store_to_the_socket_in_place() {
+    let mut session = session();
+    let mut rx = BytesMut::from(&Submit::new(1, 1, 1, 4096).header()[..]);
+    assert_eq!(session.receive(&mut rx).unwrap(), Step::Ready);
+    let Some(HostEvent::Submit(transfer)) = session.poll() else {
+        panic!()
+    };
+    let stored = Bytes::from(vec![1; 4096]);
+    session.complete(transfer.complete_in(stored.clone()));
+    let slices: Vec<_> = session
+        .tx()
+        .slices()
+        .map(|slice| (slice.as_ptr(), slice.len()))
+        .collect();
+    assert_eq!(slices[1], (stored.as_ptr(), 4096));
+}
+
+#[test]
+fn data_out_goes_from_the_receive_buffer_to_the_function_in_place() {
+    let mut session = session();
+    let mut rx = BytesMut::with_capacity(8192);
+    rx.extend_from_slice(&Submit::new(1, 0, 2, 4096).header());
+    rx.extend_from_slice(&[7; 4096]);
+    let payload = rx[48..].as_ptr();
+    assert_eq!(session.receive(&mut rx).unwrap(), Step::Ready);
+    let Some(HostEvent::Submit(transfer)) = session.poll() else {
+        panic!()
+    };
+    let Payload::Out(data) = transfer.payload else {
+        panic!()
+    };
+    assert_eq!(data.as_ptr(), payload);
+}
+
+/// Requests as a socket delivers them: the loop reads into the room that the session makes.
+fn round_trips(count: u32, length: usize, direction: u32) -> u64 {
+    let mut session = session();
+    let mut rx = BytesMut::new();
+    let stored = Bytes::from(vec![1; length]);
+    let mut message = Submit::new(0, direction, 1, length as i32)
+        .header()
+        .to_vec();
+    if direction == 0 {
+        message.resize(48 + length, 7);
+    }
+    let mut run = |count: u32, seqnum: &mut u32| {
+        for _ in 0..count {
+            *seqnum += 1;
+            message[4..8].copy_from_slice(&seqnum.to_be_bytes());
+            let mut sent = 0;
+            let event = loop {
+                match session.receive(&mut rx).unwrap() {
+                    Step::Ready => break session.poll(),
+                    Step::Io(_) => {
+                        // A read fills the room there is.
+                        let room = (rx.capacity() - rx.len()).min(message.len() - sent);
+                        assert!(room > 0);
+                        rx.extend_from_slice(&message[sent..sent + room]);
+                        sent += room;
+                    }
+                }
+            };
+            let Some(HostEvent::Submit(transfer)) = event else {
+                panic!()
+            };
+            let completion = match transfer.payload {
+                Payload::In { .. } => transfer.complete_in(stored.clone()),
+                Payload::Out(_) => transfer.complete_out(),
+            };
+            session.complete(completion);
+            drain(session.tx());
+        }
+    };
+    let mut seqnum = 0;
+    run(200, &mut seqnum);
+    allocations(|| run(count, &mut seqnum)).0
+}
+
+#[test]
+fn a_request_costs_no_allocation_beyond_its_payload() {
+    for length in [0, 1, 512, 4096, 65_536, 1 << 20] {
+        assert_eq!(round_trips(100, length, 1), 0, "IN, {length} bytes");
+    }
+    // A payload is a part of the receive buffer, which is used again, or a small copy.
+    for (length, payloads) in [(0, 0), (31, 1), (512, 0), (65_536, 0), (122_880, 0)] {
+        assert_eq!(
+            round_trips(100, length, 0),
+            payloads * 100,
+            "OUT, {length} bytes"
+        );
+    }
+}
+
+#[test]
+fn an_idle_session_is_small() {
+    let mut session = session();
+    let mut rx = BytesMut::new();
+    for seqnum in 0..100 {
+        rx.extend_from_slice(&Submit::new(seqnum, 1, 1, 512).header());
+        assert_eq!(session.receive(&mut rx).unwrap(), Step::Ready);
+        let Some(HostEvent::Submit(transfer)) = session.poll() else {
+            panic!()
+        };
+        session.complete(transfer.complete_in(Bytes::from_static(&[0; 512])));
+        drain(session.tx());
+    }
+    let Step::Io(_) = session.receive(&mut rx).unwrap() else {
+        panic!()
+    };
+    assert!(rx.is_empty());
+    let owned = size_of::<Session>() + session.footprint();
+    assert!(
+        owned + rx.capacity() < 4096,
+        "{owned} and {} to read into",
+        rx.capacity()
+    );
+}

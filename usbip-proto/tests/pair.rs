@@ -1,0 +1,289 @@
+//! Client and server against each other over links that cut and delay, in front of a device that
+//! finishes in any order: whatever happens, each transfer completes exactly once and rightly.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use testkit::{Decisions, Link, ModelDevice};
+use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+use usb_transfer::{
+    Actual, Completion, Frontend, Function, FunctionEvent, HostEvent, IsoPacket, Kind, Payload,
+    Status, Step, Transfer, TransferId, TransferIds, Wire, exchange,
+};
+use usbip_proto::{DeviceId, Limits, client, server};
+
+/// A host that submits and cancels at random and checks what comes back.
+#[derive(Default)]
+struct Host {
+    ids: TransferIds,
+    out: BTreeMap<TransferId, (Transfer, bool)>,
+    completed: usize,
+    cancelled: usize,
+}
+
+impl Host {
+    fn transfer(&mut self, decisions: &mut Decisions<'_>) -> Transfer {
+        let id = self.ids.mint();
+        let address = EndpointAddress::from_byte(decisions.byte() & 0x83 | 1);
+        let length = [0, 1, 13, 255, 256, 4000][decisions.below(6)];
+        let data = || Bytes::from(ModelDevice::data(address.number(), length));
+        match decisions.below(5) {
+            0 => {
+                let [low, high] = (length as u16).to_le_bytes();
+                let out = SetupPacket::from_bytes([0x40, 1, 0, 0, 0, 0, low, high]);
+                Transfer::control_out(id, out, data())
+            }
+            1 => {
+                let [low, high] = (length as u16).to_le_bytes();
+                let setup = SetupPacket::from_bytes([0xc0, 1, 0, 0, 0, 0, low, high]);
+                Transfer::control_in(id, setup)
+            }
+            2 => Transfer::data_in(id, address, length as u32),
+            3 => Transfer::data_out(id, address, data()),
+            _ => {
+                let count = 1 + decisions.below(5) as u32;
+                let packets = (0..count).map(|at| IsoPacket::new(at * 100, 90)).collect();
+                let payload = if decisions.chance() {
+                    Payload::In {
+                        length: count * 100,
+                    }
+                } else {
+                    Payload::Out(Bytes::from(vec![7; count as usize * 100]))
+                };
+                Transfer::new(id, address, Kind::Isochronous(packets), payload).with_interval(8)
+            }
+        }
+    }
+
+    fn act(&mut self, device: &mut client::Session, decisions: &mut Decisions<'_>) {
+        if decisions.chance() {
+            let transfer = self.transfer(decisions);
+            self.out.insert(transfer.id, (transfer.clone(), false));
+            device.submit(transfer);
+        } else {
+            let at = decisions.below(self.out.len());
+            if let Some((id, (_, cancelled))) = self.out.iter_mut().nth(at) {
+                *cancelled = true;
+                device.cancel(*id);
+            }
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let (transfer, cancelled) = self.out.remove(&completion.id).expect("exactly once");
+        self.completed += 1;
+        match completion.status {
+            Status::COMPLETED => {
+                let expected = ModelDevice::answer(transfer);
+                match (&completion.actual, &expected.actual) {
+                    (Actual::In(data), Actual::In(expected)) => assert!(data == expected),
+                    (Actual::Out(taken), Actual::Out(expected)) => assert_eq!(taken, expected),
+                    other => panic!("{other:?}"),
+                }
+                assert_eq!(completion.packets, expected.packets);
+            }
+            Status::CANCELLED => {
+                assert!(cancelled, "nobody asked");
+                self.cancelled += 1;
+            }
+            Status::DISCONNECTED => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn poll(&mut self, device: &mut client::Session) -> bool {
+        match device.poll() {
+            Some(FunctionEvent::Complete(completion)) => self.complete(completion),
+            Some(FunctionEvent::Detached) => assert!(self.out.is_empty(), "all done before"),
+            _ => return false,
+        }
+        true
+    }
+}
+
+struct Pair {
+    host: Host,
+    client: client::Session,
+    client_rx: BytesMut,
+    server: server::Session,
+    server_rx: BytesMut,
+    device: ModelDevice,
+    c2s: Link,
+    s2c: Link,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let id = DeviceId::new(1, 2);
+        Self {
+            host: Host::default(),
+            client: client::Session::new(id, Speed::High, Limits::default()),
+            client_rx: BytesMut::new(),
+            server: server::Session::new(id, Speed::High, Limits::default()),
+            server_rx: BytesMut::new(),
+            device: ModelDevice::default(),
+            c2s: Link::default(),
+            s2c: Link::default(),
+        }
+    }
+
+    fn turn_server(&mut self) {
+        loop {
+            exchange(&mut self.server, &mut self.device);
+            if self.server.receive(&mut self.server_rx).unwrap() != Step::Ready {
+                break;
+            }
+        }
+    }
+
+    fn turn_client(&mut self) {
+        loop {
+            while self.host.poll(&mut self.client) {}
+            if self.client.receive(&mut self.client_rx).unwrap() != Step::Ready {
+                break;
+            }
+        }
+    }
+
+    fn step(&mut self, decisions: &mut Decisions<'_>) {
+        match decisions.below(8) {
+            0 => self.host.act(&mut self.client, decisions),
+            1 => self.device.finish_one(decisions),
+            2 => self.c2s.write(self.client.tx(), decisions),
+            3 => self.c2s.read(&mut self.server_rx, decisions),
+            4 => self.s2c.write(self.server.tx(), decisions),
+            5 => self.s2c.read(&mut self.client_rx, decisions),
+            6 => self.turn_server(),
+            _ => self.turn_client(),
+        }
+    }
+
+    /// Lets everything run to its end.
+    fn settle(&mut self) {
+        let everything = [1; 4096];
+        for _ in 0..10_000 {
+            let mut all = Decisions::new(&everything);
+            self.c2s.write(self.client.tx(), &mut all);
+            self.c2s.read(&mut self.server_rx, &mut all);
+            self.turn_server();
+            self.device.finish_one(&mut all);
+            self.turn_server();
+            self.s2c.write(self.server.tx(), &mut all);
+            self.s2c.read(&mut self.client_rx, &mut all);
+            self.turn_client();
+            if self.host.out.is_empty() && self.device.pending() == 0 && self.quiet() {
+                return;
+            }
+        }
+        panic!("{} transfers never completed", self.host.out.len());
+    }
+
+    fn quiet(&mut self) -> bool {
+        self.client.tx().is_empty()
+            && self.server.tx().is_empty()
+            && self.c2s.is_empty()
+            && self.s2c.is_empty()
+            && self.client_rx.is_empty()
+            && self.server_rx.is_empty()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn each_transfer_completes_exactly_once_and_rightly(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
+        let mut decisions = Decisions::new(&bytes);
+        let mut pair = Pair::new();
+        while !decisions.is_empty() {
+            pair.step(&mut decisions);
+        }
+        pair.settle();
+        prop_assert_eq!(pair.server.pending(), 0);
+        prop_assert_eq!(pair.device.submitted, pair.host.completed);
+    }
+
+    #[test]
+    fn an_end_anywhere_completes_everything(
+        bytes in prop::collection::vec(any::<u8>(), 0..1500),
+        server_first: bool,
+    ) {
+        let mut decisions = Decisions::new(&bytes);
+        let mut pair = Pair::new();
+        while !decisions.is_empty() {
+            pair.step(&mut decisions);
+        }
+        if server_first {
+            pair.device.unplug();
+        } else {
+            pair.server.end();
+        }
+        exchange(&mut pair.server, &mut pair.device);
+        prop_assert_eq!(pair.server.poll(), None::<HostEvent>);
+        prop_assert_eq!(pair.server.pending(), 0, "the device is free");
+        prop_assert!(pair.device.resets == 1);
+        pair.client.end();
+        pair.turn_client();
+        prop_assert!(pair.host.out.is_empty());
+    }
+
+    #[test]
+    fn however_the_bytes_are_cut_the_same_happens(cuts in prop::collection::vec(1usize..700, 1..50)) {
+        let stream = &include_bytes!("data/zero.c2s.bin")[40..];
+        let run = |mut pieces: Box<dyn Iterator<Item = &[u8]>>| {
+            let mut session = server::Session::new(DeviceId::default(), Speed::High, Limits::default());
+            let mut rx = BytesMut::new();
+            let mut events = Vec::new();
+            loop {
+                match session.receive(&mut rx).unwrap() {
+                    Step::Ready => events.extend(session.poll()),
+                    Step::Io(wants) => {
+                        assert!(rx.capacity() - rx.len() >= wants.read.unwrap().get());
+                        let Some(piece) = pieces.next() else { return events };
+                        rx.extend_from_slice(piece);
+                    }
+                }
+            }
+        };
+        let whole = run(Box::new(std::iter::once(stream)));
+        let mut rest = stream;
+        let mut cuts = cuts.into_iter().cycle();
+        let pieces = std::iter::from_fn(move || {
+            let (piece, left) = rest.split_at(cuts.next()?.min(rest.len()));
+            rest = left;
+            Some(piece).filter(|piece| !piece.is_empty())
+        });
+        prop_assert_eq!(run(Box::new(pieces)), whole);
+    }
+
+    #[test]
+    fn spoilt_bytes_are_refused_or_understood(
+        at in 40usize..4500,
+        value: u8,
+        cut in 0usize..4460,
+    ) {
+        let mut stream = include_bytes!("data/zero.c2s.bin").to_vec();
+        stream[at] = value;
+        stream.truncate(4500 - cut);
+        let mut session = server::Session::new(DeviceId::default(), Speed::High, Limits::default());
+        let mut rx = BytesMut::from(&stream[40.min(stream.len())..]);
+        let mut device = ModelDevice::default();
+        loop {
+            exchange(&mut session, &mut device);
+            match session.receive(&mut rx) {
+                Ok(Step::Ready) => {}
+                Ok(Step::Io(_)) | Err(_) => break,
+            }
+        }
+        session.end();
+        exchange(&mut session, &mut device);
+        prop_assert_eq!(session.pending(), 0);
+        prop_assert!(rx.capacity() < 20 << 20);
+    }
+}

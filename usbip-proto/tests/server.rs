@@ -1,0 +1,617 @@
+//! The server's end against a peer that is careless, hostile, or just itself.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod common;
+
+use bytes::Bytes;
+use common::{DEVICE, Reply, Server, Submit, packet, reply, unlink};
+use usb_descriptors::{EndpointAddress, Speed};
+use usb_transfer::{Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status, Step, Wire};
+use usbip_proto::{DeviceId, Limits, ProtocolError};
+
+const RET_SUBMIT: u32 = 3;
+const RET_UNLINK: u32 = 4;
+const OUT: u32 = 0;
+const IN: u32 = 1;
+
+fn server() -> Server {
+    Server::new(Limits::default())
+}
+
+fn ret(command: u32, seqnum: u32, status: i32, length: i32) -> Reply {
+    Reply {
+        command,
+        seqnum,
+        status,
+        length,
+        packets: 0,
+        errors: 0,
+    }
+}
+
+/// The error that bytes cause, again and again; then the end as every frontend has it.
+fn refused(bytes: &[u8]) -> ProtocolError {
+    let mut server = server();
+    let error = server.event(bytes).unwrap_err();
+    assert_eq!(server.event(&[]).unwrap_err(), error, "sticky");
+    assert_eq!(
+        server.session.poll(),
+        Some(HostEvent::Reset),
+        "the last event"
+    );
+    assert_eq!(server.session.poll(), None);
+    assert_eq!(server.event(&[]).unwrap_err(), error);
+    error
+}
+
+#[test]
+fn broken_requests_end_the_session_and_are_named() {
+    let good = Submit::new(7, IN, 1, 512);
+    let other = DeviceId::from_u32(5);
+    let cases = [
+        (
+            Submit { device: 5, ..good },
+            ProtocolError::DeviceId {
+                found: other,
+                expected: DeviceId::from_u32(DEVICE),
+            },
+        ),
+        (
+            Submit {
+                direction: 2,
+                ..good
+            },
+            ProtocolError::Direction {
+                seqnum: 7,
+                found: 2,
+            },
+        ),
+        (
+            Submit {
+                endpoint: 16,
+                ..good
+            },
+            ProtocolError::Endpoint {
+                seqnum: 7,
+                found: 16,
+            },
+        ),
+        (
+            Submit {
+                endpoint: 0x81,
+                ..good
+            },
+            ProtocolError::Endpoint {
+                seqnum: 7,
+                found: 0x81,
+            },
+        ),
+        (Submit { length: -1, ..good }, length_error(-1)),
+        (
+            Submit {
+                length: (16 << 20) + 1,
+                ..good
+            },
+            length_error((16 << 20) + 1),
+        ),
+        (
+            Submit {
+                length: i32::MAX,
+                direction: OUT,
+                ..good
+            },
+            length_error(i32::MAX),
+        ),
+        (
+            Submit {
+                packets: -2,
+                ..good
+            },
+            ProtocolError::PacketCount {
+                seqnum: 7,
+                found: -2,
+                expected: 1024,
+            },
+        ),
+        (
+            Submit {
+                packets: 1025,
+                ..good
+            },
+            ProtocolError::PacketCount {
+                seqnum: 7,
+                found: 1025,
+                expected: 1024,
+            },
+        ),
+        (
+            Submit {
+                packets: i32::MAX,
+                ..good
+            },
+            ProtocolError::PacketCount {
+                seqnum: 7,
+                found: i32::MAX,
+                expected: 1024,
+            },
+        ),
+        (
+            Submit {
+                packets: 1,
+                endpoint: 0,
+                ..good
+            },
+            ProtocolError::PacketCount {
+                seqnum: 7,
+                found: 1,
+                expected: 0,
+            },
+        ),
+    ];
+    for (submit, expected) in cases {
+        assert_eq!(refused(&submit.header()), expected, "{submit:?}");
+    }
+    let mut unknown = good.header();
+    unknown[3] = 9;
+    assert!(matches!(
+        refused(&unknown),
+        ProtocolError::Command { found: 9, .. }
+    ));
+    // An import in the middle of a session is an unknown command too.
+    unknown[..4].copy_from_slice(&[1, 0x11, 0x80, 3]);
+    assert!(matches!(
+        refused(&unknown),
+        ProtocolError::Command {
+            found: 0x0111_8003,
+            ..
+        }
+    ));
+}
+
+fn length_error(found: i32) -> ProtocolError {
+    ProtocolError::Length {
+        seqnum: 7,
+        field: "transfer_buffer_length",
+        found,
+        limit: 16 << 20,
+    }
+}
+
+#[test]
+fn packets_must_lie_in_their_buffer() {
+    let header = Submit {
+        packets: 2,
+        ..Submit::new(7, IN, 3, 100)
+    }
+    .header();
+    let with = |first: [u8; 16], second: [u8; 16]| [&header[..], &first, &second].concat();
+    assert!(matches!(
+        refused(&with(packet(0, 50), packet(51, 50))),
+        ProtocolError::Packet {
+            index: 1,
+            offset: 51,
+            length: 50,
+            ..
+        }
+    ));
+    assert!(matches!(
+        refused(&with(packet(u32::MAX, 1), packet(0, 0))),
+        ProtocolError::Packet { index: 0, .. }
+    ));
+    assert!(matches!(
+        refused(&with(packet(0, 60), packet(0, 60))),
+        ProtocolError::PacketSum {
+            found: 120,
+            expected: 100,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_number_in_flight_cannot_be_used_again() {
+    let mut server = server();
+    server.submit(&Submit::new(7, IN, 1, 512).header());
+    let again = server.event(&Submit::new(7, IN, 1, 512).header());
+    assert_eq!(again, Err(ProtocolError::DuplicateSeqnum { seqnum: 7 }));
+
+    let mut server = Server::new(Limits::default());
+    let transfer = server.submit(&Submit::new(7, IN, 1, 512).header());
+    assert!(matches!(
+        server.event(&unlink(8, 7)),
+        Ok(Some(HostEvent::Cancel(_)))
+    ));
+    assert_eq!(
+        server.event(&unlink(9, 7)),
+        Err(ProtocolError::DuplicateUnlink {
+            seqnum: 9,
+            target: 7
+        })
+    );
+    // Both are free again when answered.
+    let mut server = Server::new(Limits::default());
+    let first = server.submit(&Submit::new(7, IN, 1, 512).header());
+    server.session.complete(first.stall());
+    server.submit(&Submit::new(7, IN, 1, 512).header());
+    drop(transfer);
+}
+
+/// The unlink table of `server::Session`, a row a block.
+#[test]
+fn unlink_meets_completion() {
+    // Cancelled in time: only RET_UNLINK, −ECONNRESET.
+    let mut server = server();
+    let transfer = server.submit(&Submit::new(1, IN, 1, 512).header());
+    assert_eq!(
+        server.event(&unlink(2, 1)),
+        Ok(Some(HostEvent::Cancel(transfer.id)))
+    );
+    server.session.complete(transfer.fail(Status::CANCELLED));
+    assert_eq!(server.replies(), [ret(RET_UNLINK, 2, -104, 0)]);
+
+    // Finished meanwhile: its data, then RET_UNLINK 0.
+    let transfer = server.submit(&Submit::new(3, IN, 1, 4).header());
+    let _ = server.event(&unlink(4, 3));
+    server
+        .session
+        .complete(transfer.complete_in(Bytes::from_static(b"data")));
+    let written = server.written();
+    assert_eq!(reply(&written), ret(RET_SUBMIT, 3, 0, 4));
+    assert_eq!(&written[48..52], b"data");
+    assert_eq!(reply(&written[52..]), ret(RET_UNLINK, 4, 0, 0));
+
+    // Failed meanwhile: the failure, then RET_UNLINK 0.
+    let transfer = server.submit(&Submit::new(5, OUT, 2, 0).header());
+    let _ = server.event(&unlink(6, 5));
+    server.session.complete(transfer.stall());
+    assert_eq!(
+        server.replies(),
+        [ret(RET_SUBMIT, 5, -32, 0), ret(RET_UNLINK, 6, 0, 0)]
+    );
+
+    // Answered before, and never heard of.
+    assert_eq!(server.event(&unlink(7, 5)), Ok(None));
+    assert_eq!(server.event(&unlink(8, 1000)), Ok(None));
+    assert_eq!(
+        server.replies(),
+        [ret(RET_UNLINK, 7, 0, 0), ret(RET_UNLINK, 8, 0, 0)]
+    );
+
+    // Stopped by the function itself.
+    let transfer = server.submit(&Submit::new(9, IN, 1, 512).header());
+    server.session.complete(transfer.fail(Status::CANCELLED));
+    assert_eq!(server.replies(), [ret(RET_SUBMIT, 9, -104, 0)]);
+    assert_eq!(server.session.pending(), 0);
+}
+
+#[test]
+fn data_is_cut_to_what_was_asked() {
+    let mut server = server();
+    let transfer = server.submit(&Submit::new(1, IN, 1, 4).header());
+    server
+        .session
+        .complete(transfer.complete_in(Bytes::from_static(b"too much")));
+    let written = server.written();
+    assert_eq!(reply(&written), ret(RET_SUBMIT, 1, -75, 4));
+    assert_eq!(&written[48..], b"too ");
+}
+
+#[test]
+fn short_not_ok_is_applied_to_data_in() {
+    let mut server = server();
+    let short = Submit {
+        flags: 0x201,
+        ..Submit::new(1, IN, 1, 4)
+    };
+    let transfer = server.submit(&short.header());
+    assert!(transfer.flags.short_not_ok);
+    server
+        .session
+        .complete(transfer.complete_in(Bytes::from_static(b"abc")));
+    let written = server.written();
+    assert_eq!(reply(&written), ret(RET_SUBMIT, 1, -121, 3));
+    // Enough is enough, and another failure stays what it is.
+    let transfer = server.submit(&Submit { seqnum: 2, ..short }.header());
+    server
+        .session
+        .complete(transfer.complete_in(Bytes::from_static(b"abcd")));
+    let transfer = server.submit(&Submit { seqnum: 3, ..short }.header());
+    server.session.complete(transfer.stall());
+    let written = server.written();
+    assert_eq!(reply(&written), ret(RET_SUBMIT, 2, 0, 4));
+    assert_eq!(reply(&written[52..]), ret(RET_SUBMIT, 3, -32, 0));
+    // Meaningless OUT and on isochronous transfers.
+    let out = Submit {
+        flags: 0x41,
+        ..Submit::new(4, OUT, 2, 0)
+    };
+    let transfer = server.submit(&out.header());
+    assert!(!transfer.flags.short_not_ok && transfer.flags.zero_packet);
+}
+
+#[test]
+fn minus_one_packets_is_none() {
+    let mut server = server();
+    let windows = Submit {
+        packets: -1,
+        ..Submit::new(1, IN, 1, 4)
+    };
+    let transfer = server.submit(&windows.header());
+    assert_eq!(transfer.kind, Kind::Data { stream: None });
+    server.session.complete(transfer.stall());
+    assert_eq!(server.replies()[0].packets, 0);
+}
+
+#[test]
+fn setup_bytes_count_on_the_control_endpoint_only() {
+    let mut server = server();
+    let stale = [0xa1, 0xfe, 0, 0, 0, 0, 1, 0];
+    let bulk = Submit {
+        setup: stale,
+        ..Submit::new(1, IN, 1, 512)
+    };
+    assert_eq!(
+        server.submit(&bulk.header()).kind,
+        Kind::Data { stream: None }
+    );
+    let control = Submit {
+        setup: stale,
+        ..Submit::new(2, IN, 0, 1)
+    };
+    let transfer = server.submit(&control.header());
+    assert!(matches!(transfer.kind, Kind::Control(setup) if setup.request == 0xfe));
+    assert_eq!(transfer.endpoint, EndpointAddress::CONTROL_IN);
+}
+
+#[test]
+fn control_transfers_that_disagree_with_themselves_are_answered_here() {
+    let mut server = server();
+    let get = [0x80, 6, 0, 1, 0, 0, 18, 0];
+    let set = [0x21, 9, 0, 2, 0, 0, 4, 0];
+    let cases = [
+        Submit {
+            setup: get,
+            ..Submit::new(1, OUT, 0, 0)
+        },
+        Submit {
+            setup: set,
+            ..Submit::new(2, IN, 0, 4)
+        },
+        Submit {
+            setup: set,
+            ..Submit::new(3, OUT, 0, 0)
+        },
+    ];
+    for submit in cases {
+        assert_eq!(server.event(&submit.header()), Ok(None), "{submit:?}");
+        assert_eq!(server.replies(), [ret(RET_SUBMIT, submit.seqnum, -22, 0)]);
+    }
+    // Without a data stage the direction means nothing.
+    let empty = Submit {
+        setup: [0x80, 6, 0, 1, 0, 0, 0, 0],
+        ..Submit::new(4, IN, 0, 0)
+    };
+    assert_eq!(
+        server.submit(&empty.header()).payload,
+        Payload::Out(Bytes::new())
+    );
+    assert_eq!(server.session.pending(), 1);
+}
+
+#[test]
+fn port_reset_resets_the_function_before_it_is_answered() {
+    let mut server = server();
+    let pending = server.submit(&Submit::new(1, IN, 1, 512).header());
+    let reset = Submit {
+        setup: [0x23, 3, 4, 0, 1, 0, 0, 0],
+        ..Submit::new(2, OUT, 0, 0)
+    };
+    assert_eq!(server.event(&reset.header()), Ok(Some(HostEvent::Reset)));
+    server.session.complete(pending.fail(Status::CANCELLED));
+    assert_eq!(server.session.poll(), None);
+    assert_eq!(
+        server.replies(),
+        [ret(RET_SUBMIT, 1, -104, 0), ret(RET_SUBMIT, 2, 0, 0)]
+    );
+    // SET_ADDRESS is the host controller's.
+    let address = Submit {
+        setup: [0, 5, 3, 0, 0, 0, 0, 0],
+        ..Submit::new(3, OUT, 0, 0)
+    };
+    assert_eq!(server.event(&address.header()), Ok(None));
+    assert_eq!(server.replies(), [ret(RET_SUBMIT, 3, 0, 0)]);
+}
+
+#[test]
+fn too_many_transfers_are_answered_and_unlinks_still_read() {
+    let mut limits = Limits::default();
+    limits.max_in_flight = 2;
+    let mut server = Server::new(limits);
+    let first = server.submit(&Submit::new(1, IN, 1, 512).header());
+    server.submit(&Submit::new(2, IN, 1, 512).header());
+    let payload = [Submit::new(3, OUT, 2, 5).header().as_slice(), b"12345"].concat();
+    assert_eq!(server.event(&payload), Ok(None));
+    assert_eq!(server.replies(), [ret(RET_SUBMIT, 3, -12, 0)]);
+    assert!(server.rx.is_empty(), "its payload was taken");
+    assert_eq!(
+        server.event(&unlink(4, 1)),
+        Ok(Some(HostEvent::Cancel(first.id)))
+    );
+
+    let mut limits = Limits::default();
+    limits.max_in_flight_bytes = 1000;
+    let mut server = Server::new(limits);
+    let first = server.submit(&Submit::new(1, IN, 1, 600).header());
+    assert_eq!(server.event(&Submit::new(2, IN, 1, 600).header()), Ok(None));
+    assert_eq!(server.replies(), [ret(RET_SUBMIT, 2, -12, 0)]);
+    server.session.complete(first.stall());
+    server.submit(&Submit::new(3, IN, 1, 600).header());
+}
+
+#[test]
+fn reading_stops_at_the_high_water_mark_only() {
+    let mut limits = Limits::default();
+    limits.tx_high_water = 100;
+    let mut server = Server::new(limits);
+    for seqnum in 0..3 {
+        let transfer = server.submit(&Submit::new(seqnum, IN, 1, 0).header());
+        server.session.complete(transfer.complete_in(Bytes::new()));
+    }
+    server
+        .rx
+        .extend_from_slice(&Submit::new(9, IN, 1, 0).header());
+    let Step::Io(wants) = server.session.receive(&mut server.rx).unwrap() else {
+        panic!()
+    };
+    assert!(wants.read.is_none() && wants.write && !wants.is_finished());
+    assert_eq!(server.written().len(), 3 * 48);
+    assert_eq!(server.session.receive(&mut server.rx).unwrap(), Step::Ready);
+}
+
+#[test]
+fn isochronous_in_is_packed_and_out_has_gaps() {
+    let mut server = server();
+    let head = Submit {
+        packets: 3,
+        interval: 8,
+        ..Submit::new(1, IN, 3, 300)
+    }
+    .header();
+    let packets = [packet(0, 100), packet(100, 100), packet(200, 100)].concat();
+    let transfer = server.submit(&[&head[..], &packets].concat());
+    assert_eq!(transfer.interval, 8);
+    let Kind::Isochronous(mut packets) = transfer.kind.clone() else {
+        panic!()
+    };
+    packets[0].actual = 2;
+    packets[1].status = Status::NOT_TRANSFERRED;
+    packets[2].actual = 3;
+    server
+        .session
+        .complete(transfer.complete_packets(packets, Segments::from(&b"abcde"[..])));
+    let written = server.written();
+    let expected = Reply {
+        packets: 3,
+        errors: 1,
+        ..ret(RET_SUBMIT, 1, 0, 5)
+    };
+    assert_eq!(
+        (reply(&written), &written[48..53]),
+        (expected, &b"abcde"[..])
+    );
+    let described: Vec<_> = written[53..]
+        .chunks(16)
+        .map(|each| common::word(each, 0))
+        .collect();
+    assert_eq!(described, [0, 100, 200], "offsets come back");
+    assert_eq!(written.len(), 53 + 48);
+
+    let head = Submit {
+        packets: 2,
+        ..Submit::new(2, OUT, 3, 10)
+    }
+    .header();
+    let bytes = [&head[..], b"ab--------", &packet(0, 2), &packet(8, 2)].concat();
+    let transfer = server.submit(&bytes);
+    let Payload::Out(data) = &transfer.payload else {
+        panic!()
+    };
+    assert_eq!(&data[..], b"ab--------");
+    let Kind::Isochronous(mut packets) = transfer.kind.clone() else {
+        panic!()
+    };
+    packets
+        .iter_mut()
+        .for_each(|packet| packet.actual = packet.length);
+    server
+        .session
+        .complete(transfer.complete_packets(packets, Segments::new()));
+    let written = server.written();
+    assert_eq!(reply(&written).length, 4);
+    assert_eq!(written.len(), 48 + 32);
+}
+
+#[test]
+fn a_function_that_miscounts_packets_is_repaired() {
+    let mut server = server();
+    let head = Submit {
+        packets: 2,
+        ..Submit::new(1, IN, 3, 20)
+    }
+    .header();
+    let bytes = [&head[..], &packet(0, 10), &packet(10, 10)].concat();
+    let transfer = server.submit(&bytes);
+    let wrong = vec![IsoPacket {
+        actual: 99,
+        ..IsoPacket::new(0, 10)
+    }];
+    server
+        .session
+        .complete(transfer.complete_packets(wrong, Segments::zeros(50)));
+    let written = server.written();
+    let answer = reply(&written);
+    assert_eq!((answer.packets, answer.length), (2, 10));
+    assert_eq!(
+        written.len(),
+        48 + 10 + 32,
+        "counts, data and packets agree"
+    );
+}
+
+#[test]
+fn intervals_count_frames_up_to_full_speed() {
+    let mut server = Server::at(Speed::Full, Limits::default());
+    let submit = Submit {
+        interval: 10,
+        ..Submit::new(1, IN, 1, 8)
+    };
+    assert_eq!(server.submit(&submit.header()).interval, 80);
+    let negative = Submit {
+        interval: -1,
+        ..Submit::new(2, IN, 1, 8)
+    };
+    assert_eq!(server.submit(&negative.header()).interval, 0);
+}
+
+#[test]
+fn an_end_in_the_middle_leaves_nothing_pending() {
+    let mut server = server();
+    let transfer = server.submit(&Submit::new(1, IN, 1, 512).header());
+    assert_eq!(
+        server.event(&Submit::new(2, OUT, 2, 512).header()),
+        Ok(None)
+    );
+    server.session.end();
+    assert_eq!(server.session.receive(&mut server.rx).unwrap(), Step::Ready);
+    assert_eq!(server.session.poll(), Some(HostEvent::Reset));
+    assert_eq!(server.session.pending(), 1);
+    server.session.complete(transfer.fail(Status::CANCELLED));
+    assert_eq!(server.session.pending(), 0);
+    let Step::Io(wants) = server.session.receive(&mut server.rx).unwrap() else {
+        panic!()
+    };
+    assert!(wants.is_finished());
+    assert!(server.written().is_empty(), "nobody listens");
+}
+
+#[test]
+fn a_detached_device_ends_the_connection_after_its_replies() {
+    let mut server = server();
+    let transfer = server.submit(&Submit::new(1, IN, 1, 512).header());
+    server.session.complete(transfer.fail(Status::DISCONNECTED));
+    server.session.detach();
+    assert_eq!(server.session.poll(), Some(HostEvent::Reset));
+    let Step::Io(wants) = server.session.receive(&mut server.rx).unwrap() else {
+        panic!()
+    };
+    assert!(wants.write && wants.read.is_none());
+    assert_eq!(server.replies(), [ret(RET_SUBMIT, 1, -19, 0)]);
+    let Step::Io(wants) = server.session.receive(&mut server.rx).unwrap() else {
+        panic!()
+    };
+    assert!(wants.is_finished());
+}
