@@ -1,0 +1,26 @@
+//! Bulk-Only Transport (USB-IF, "Universal Serial Bus Mass Storage Class Bulk-Only Transport",
+//! revision 1.0; here "BOT 1.0").
+
+mod device;
+mod initiator;
+mod options;
+mod transport;
+mod wrapper;
+
+pub use device::BotDevice;
+pub use initiator::{Initiator, NoBulkOnly, ScsiError, Ticket, Unit};
+pub use options::{BotError, BotOptions};
+
+/// Class requests (BOT 1.0, table 3.1 and 3.2): `bmRequestType` and `bRequest`.
+mod request {
+    use usb_descriptors::RequestType;
+
+    /// Class, host to device, to an interface.
+    pub(super) const TYPE_OUT: RequestType = RequestType(0x21);
+    /// Class, device to host, from an interface.
+    pub(super) const TYPE_IN: RequestType = RequestType(0xa1);
+    /// "Bulk-Only Mass Storage Reset".
+    pub(super) const RESET: u8 = 0xff;
+    /// "Get Max LUN", 1 byte.
+    pub(super) const GET_MAX_LUN: u8 = 0xfe;
+}

@@ -1,0 +1,462 @@
+//! The host's side of the transport: one command at a time, with its recovery.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::Bytes;
+use usb_descriptors::{
+    ClassCode, Direction, EndpointAddress, RequestType, SetupPacket, TransferType,
+};
+use usb_transfer::{
+    Actual, Completion, DeviceDescriptors, HostEvent, Segments, Status, Transfer, TransferId,
+    TransferIds,
+};
+
+use super::request;
+use super::wrapper::{CommandStatus, CommandWrapper, StatusWrapper};
+use crate::arena::Arena;
+
+/// How often a status is asked for again before the transport is reset: after a stall, and after
+/// a read that a stall of the data called off (BOT 1.0, figure 2, has one).
+const STATUS_READS: u8 = 3;
+
+/// Where the function is in the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pipes {
+    pub(super) configuration: u8,
+    pub(super) interface: u8,
+    bulk_in: EndpointAddress,
+    bulk_out: EndpointAddress,
+}
+
+impl Pipes {
+    /// The first interface that is Bulk-Only in its first setting.
+    pub(super) fn find(device: &DeviceDescriptors) -> Option<Self> {
+        device.configurations().find_map(|configuration| {
+            let mut interfaces = configuration.interfaces().filter(|interface| {
+                interface.class() == ClassCode::MASS_STORAGE_BULK_ONLY
+                    && interface.alternate_setting() == 0
+            });
+            interfaces.find_map(|interface| {
+                let bulk = |direction| {
+                    interface.endpoints().find_map(|endpoint| {
+                        let found = endpoint.transfer_type() == TransferType::Bulk
+                            && endpoint.address().direction() == direction;
+                        found.then_some(endpoint.address())
+                    })
+                };
+                Some(Self {
+                    configuration: configuration.value(),
+                    interface: interface.number(),
+                    bulk_in: bulk(Direction::In)?,
+                    bulk_out: bulk(Direction::Out)?,
+                })
+            })
+        })
+    }
+}
+
+/// The data phase of a command.
+#[derive(Clone, Debug)]
+pub(super) enum DataPhase {
+    None,
+    In(u32),
+    Out(Bytes),
+}
+
+/// What became of a request or a command.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Its data, without padding.
+    Passed(Segments),
+    /// The sense says why.
+    Failed,
+    /// A control request was not answered with success.
+    Refused(Status),
+    /// The device broke the transport's rules; it was reset and works again.
+    Recovered,
+    /// It does not work any more.
+    Dead(Status),
+}
+
+#[derive(Debug)]
+pub(super) struct Transport {
+    pipes: Pipes,
+    ids: TransferIds,
+    events: VecDeque<HostEvent>,
+    /// Transfers at the device.
+    out: Vec<TransferId>,
+    tag: u32,
+    arena: Arena,
+    stage: Stage,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    Control(TransferId),
+    Command(Exchange),
+    /// Ends the halt of an endpoint, then goes on.
+    Clearing(TransferId, Exchange),
+    /// Reset recovery (BOT 1.0, 5.3.4): what is asked now, and what is left.
+    Recovering(TransferId, Recovery),
+    Dead,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Recovery {
+    Reset,
+    ClearIn,
+    ClearOut,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    expected: u32,
+    direction: Direction,
+    tag: u32,
+    wrapper: Part,
+    data: Part,
+    status: Part,
+    received: Segments,
+    answer: Option<StatusWrapper>,
+    status_reads: u8,
+}
+
+/// One of the three transfers of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    /// Not there, or to be asked for again.
+    Absent,
+    Pending(TransferId),
+    Moved,
+    Stalled,
+    Failed,
+}
+
+impl Part {
+    fn is(self, id: TransferId) -> bool {
+        self == Self::Pending(id)
+    }
+
+    const fn is_pending(self) -> bool {
+        matches!(self, Self::Pending(_))
+    }
+
+    const fn of(status: Status) -> Self {
+        match status {
+            Status::COMPLETED => Self::Moved,
+            Status::STALL => Self::Stalled,
+            Status::CANCELLED => Self::Absent,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl Transport {
+    pub(super) fn new(pipes: Pipes) -> Self {
+        Self {
+            pipes,
+            ids: TransferIds::default(),
+            events: VecDeque::new(),
+            out: Vec::new(),
+            tag: 0,
+            arena: Arena::new(),
+            stage: Stage::Idle,
+            outcome: None,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle) && self.outcome.is_none()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.out.len()
+    }
+
+    pub(super) fn outcome(&mut self) -> Option<Outcome> {
+        self.outcome.take()
+    }
+
+    pub(super) fn poll(&mut self) -> Option<HostEvent> {
+        let event = self.events.pop_front();
+        if let Some(HostEvent::Submit(transfer)) = &event {
+            self.out.push(transfer.id);
+        }
+        event
+    }
+
+    /// Asks the device something on endpoint 0.
+    pub(super) fn control(&mut self, setup: SetupPacket) {
+        let id = self.ask(setup);
+        self.stage = Stage::Control(id);
+    }
+
+    /// Sends a command. Wrapper, data and status are asked for together; the device takes and
+    /// gives them one after the other.
+    pub(super) fn command(&mut self, command: &[u8], data: DataPhase) {
+        self.tag = self.tag.wrapping_add(1);
+        let mut block = [0; 16];
+        for (to, from) in block.iter_mut().zip(command) {
+            *to = *from;
+        }
+        let (direction, expected) = match &data {
+            DataPhase::None => (Direction::Out, 0),
+            DataPhase::In(length) => (Direction::In, *length),
+            DataPhase::Out(data) => {
+                let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                (Direction::Out, length)
+            }
+        };
+        let wrapper = CommandWrapper {
+            tag: self.tag,
+            data_length: expected,
+            direction,
+            lun: 0,
+            command_length: u8::try_from(command.len()).unwrap_or(16),
+            command: block,
+        };
+        let wrapper = self.arena.store(&wrapper.to_bytes());
+        let Pipes {
+            bulk_in, bulk_out, ..
+        } = self.pipes;
+        let wrapper = Transfer::data_out(self.ids.mint(), bulk_out, wrapper);
+        let wrapper = self.submit(wrapper);
+        let data = match data {
+            DataPhase::In(length) if length > 0 => {
+                let transfer = Transfer::data_in(self.ids.mint(), bulk_in, length);
+                self.submit(transfer)
+            }
+            DataPhase::Out(data) if !data.is_empty() => {
+                let transfer = Transfer::data_out(self.ids.mint(), bulk_out, data);
+                self.submit(transfer)
+            }
+            _ => Part::Absent,
+        };
+        let mut exchange = Exchange {
+            expected,
+            direction,
+            tag: self.tag,
+            wrapper,
+            data,
+            status: Part::Absent,
+            received: Segments::new(),
+            answer: None,
+            status_reads: 0,
+        };
+        self.read_status(&mut exchange);
+        self.stage = Stage::Command(exchange);
+    }
+
+    /// Gives all up; nothing is asked of the device any more but a reset, which is the last event.
+    pub(super) fn close(&mut self, status: Status) {
+        if !matches!(self.stage, Stage::Dead) {
+            self.events.clear();
+            self.events.push_back(HostEvent::Reset);
+            self.stage = Stage::Dead;
+            self.outcome = Some(Outcome::Dead(status));
+        }
+    }
+
+    pub(super) fn complete(&mut self, completion: Completion) {
+        let Some(at) = self.out.iter().position(|id| *id == completion.id) else {
+            return;
+        };
+        self.out.swap_remove(at);
+        let status = completion.status;
+        if matches!(status, Status::DISCONNECTED | Status::SHUTDOWN) {
+            return self.close(status);
+        }
+        match mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Control(id) if id == completion.id => {
+                self.outcome = Some(match (status, completion.actual) {
+                    (Status::COMPLETED, Actual::In(data)) => Outcome::Passed(data),
+                    (Status::COMPLETED, Actual::Out(_)) => Outcome::Passed(Segments::new()),
+                    (status, _) => Outcome::Refused(status),
+                });
+            }
+            Stage::Command(mut exchange) => {
+                self.take(&mut exchange, completion);
+                self.judge(exchange);
+            }
+            Stage::Clearing(id, exchange) if id == completion.id => {
+                if status.is_completed() {
+                    self.judge(exchange);
+                } else {
+                    self.recover();
+                }
+            }
+            Stage::Recovering(id, step) if id == completion.id => self.recovered(step, status),
+            // Of something given up.
+            other => self.stage = other,
+        }
+    }
+
+    fn submit(&mut self, transfer: Transfer) -> Part {
+        let id = transfer.id;
+        self.events.push_back(HostEvent::Submit(transfer));
+        Part::Pending(id)
+    }
+
+    fn ask(&mut self, setup: SetupPacket) -> TransferId {
+        let transfer = Transfer::control_in(self.ids.mint(), setup);
+        let id = transfer.id;
+        self.events.push_back(HostEvent::Submit(transfer));
+        id
+    }
+
+    fn read_status(&mut self, exchange: &mut Exchange) {
+        let length = u32::try_from(StatusWrapper::LENGTH).unwrap_or(0);
+        let transfer = Transfer::data_in(self.ids.mint(), self.pipes.bulk_in, length);
+        exchange.status = self.submit(transfer);
+        exchange.status_reads = exchange.status_reads.saturating_add(1);
+    }
+
+    /// Calls a transfer off: before it is sent, or by a cancel.
+    fn withdraw(&mut self, part: &mut Part) {
+        let Part::Pending(id) = *part else { return };
+        if self.out.contains(&id) {
+            self.events.push_back(HostEvent::Cancel(id));
+        } else {
+            self.events
+                .retain(|event| !matches!(event, HostEvent::Submit(each) if each.id == id));
+            *part = Part::Absent;
+        }
+    }
+
+    fn take(&mut self, exchange: &mut Exchange, completion: Completion) {
+        let Completion {
+            id, status, actual, ..
+        } = completion;
+        if exchange.wrapper.is(id) {
+            exchange.wrapper = Part::of(status);
+            if actual.len() != CommandWrapper::LENGTH {
+                exchange.wrapper = Part::Failed;
+            }
+            if exchange.wrapper != Part::Moved {
+                self.withdraw(&mut exchange.data);
+                self.withdraw(&mut exchange.status);
+            }
+        } else if exchange.data.is(id) {
+            exchange.data = Part::of(status);
+            if let Actual::In(mut data) = actual {
+                let room = usize::try_from(exchange.expected).unwrap_or(usize::MAX);
+                data.truncate(room);
+                exchange.received = data;
+            }
+            if exchange.data != Part::Moved {
+                // The status comes only when the halt is cleared, and some stacks have stalled
+                // this transfer too: ask again then.
+                self.withdraw(&mut exchange.status);
+            }
+        } else if exchange.status.is(id) {
+            exchange.status = Part::of(status);
+            if let (Part::Moved, Actual::In(data)) = (exchange.status, actual) {
+                exchange.answer = StatusWrapper::parse(&data.to_bytes());
+            }
+        }
+    }
+
+    /// Decides what comes next, once nothing of the command is at the device (BOT 1.0, figure 2).
+    fn judge(&mut self, mut exchange: Exchange) {
+        let Exchange {
+            wrapper,
+            data,
+            status,
+            ..
+        } = exchange;
+        if wrapper.is_pending() || data.is_pending() || status.is_pending() {
+            self.stage = Stage::Command(exchange);
+            return;
+        }
+        let data_is_lost = data == Part::Failed || (data == Part::Absent && exchange.expected > 0);
+        if wrapper != Part::Moved || data_is_lost || status == Part::Failed {
+            return self.recover();
+        }
+        if data == Part::Stalled {
+            exchange.data = Part::Moved;
+            let endpoint = match exchange.direction {
+                Direction::In => self.pipes.bulk_in,
+                Direction::Out => self.pipes.bulk_out,
+            };
+            if exchange.direction == Direction::In && status == Part::Stalled {
+                exchange.status = Part::Absent;
+            }
+            let id = self.ask(SetupPacket::clear_halt(endpoint));
+            self.stage = Stage::Clearing(id, exchange);
+        } else if status == Part::Moved {
+            self.conclude(exchange);
+        } else if exchange.status_reads >= STATUS_READS {
+            self.recover();
+        } else if status == Part::Stalled {
+            exchange.status = Part::Absent;
+            let id = self.ask(SetupPacket::clear_halt(self.pipes.bulk_in));
+            self.stage = Stage::Clearing(id, exchange);
+        } else {
+            self.read_status(&mut exchange);
+            self.stage = Stage::Command(exchange);
+        }
+    }
+
+    /// All three were moved: the status decides, if it is valid and meaningful (BOT 1.0, 6.3).
+    fn conclude(&mut self, exchange: Exchange) {
+        let answer = exchange
+            .answer
+            .filter(|answer| answer.tag == exchange.tag && answer.residue <= exchange.expected);
+        let Some(answer) = answer else {
+            return self.recover();
+        };
+        self.outcome = Some(match answer.status {
+            CommandStatus::Passed => {
+                let mut data = exchange.received;
+                let relevant = exchange.expected.saturating_sub(answer.residue);
+                data.truncate(usize::try_from(relevant).unwrap_or(usize::MAX));
+                Outcome::Passed(data)
+            }
+            CommandStatus::Failed => Outcome::Failed,
+            CommandStatus::PhaseError => return self.recover(),
+        });
+    }
+
+    fn recover(&mut self) {
+        let id = self.ask(SetupPacket {
+            request_type: request::TYPE_OUT,
+            request: request::RESET,
+            value: 0,
+            index: u16::from(self.pipes.interface),
+            length: 0,
+        });
+        self.stage = Stage::Recovering(id, Recovery::Reset);
+    }
+
+    fn recovered(&mut self, step: Recovery, status: Status) {
+        if !status.is_completed() {
+            return self.close(status);
+        }
+        let (endpoint, next) = match step {
+            Recovery::Reset => (self.pipes.bulk_in, Recovery::ClearIn),
+            Recovery::ClearIn => (self.pipes.bulk_out, Recovery::ClearOut),
+            Recovery::ClearOut => {
+                self.outcome = Some(Outcome::Recovered);
+                return;
+            }
+        };
+        let id = self.ask(SetupPacket::clear_halt(endpoint));
+        self.stage = Stage::Recovering(id, next);
+    }
+
+    /// The request for the highest unit number (BOT 1.0, table 3.2).
+    pub(super) fn get_max_lun(&self) -> SetupPacket {
+        let request_type: RequestType = request::TYPE_IN;
+        SetupPacket {
+            request_type,
+            request: request::GET_MAX_LUN,
+            value: 0,
+            index: u16::from(self.pipes.interface),
+            length: 1,
+        }
+    }
+}

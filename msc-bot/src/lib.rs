@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        reason = "a test that overflows fails"
+    )
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod arena;
+mod block;
+mod bot;
+mod scsi;
+
+pub use block::{BlockError, BlockOp, BlockSize, BlockToken, Lun};
+pub use bot::{BotDevice, BotError, BotOptions, Initiator, NoBulkOnly, ScsiError, Ticket, Unit};
+pub use scsi::{LogicalUnit, Sense, SenseKey, Task, UnitEvent, UnitOptions};

@@ -1,0 +1,313 @@
+//! Blocks on their way between host and store, in bounded pieces.
+
+use core::mem;
+
+use bytes::{Bytes, BytesMut};
+use usb_transfer::Segments;
+
+use crate::{BlockError, BlockSize, BlockToken};
+
+use super::Sense;
+
+/// The most that one `Read` asks for, in bytes: as much as one command of Linux does, which is
+/// thus one operation (`drivers/usb/storage/scsiglue.c`: 2048 sectors at SuperSpeed).
+pub(crate) const READ_CHUNK: u32 = 1 << 20;
+
+/// The most that one `WantOut` asks for, and so the most that one `Write` carries, in bytes.
+pub(crate) const WRITE_CHUNK: u32 = 1 << 20;
+
+/// Bytes of the disk, whole blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Extent {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+impl Extent {
+    /// Takes up to `limit` bytes off the front.
+    fn split_to(&mut self, limit: u32) -> (u64, u32) {
+        let taken = u32::try_from(self.length).unwrap_or(u32::MAX).min(limit);
+        let offset = self.offset;
+        self.offset = offset.saturating_add(u64::from(taken));
+        self.length = self.length.saturating_sub(u64::from(taken));
+        (offset, taken)
+    }
+}
+
+/// An operation that is out at the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Flight {
+    pub(crate) token: BlockToken,
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+}
+
+impl Flight {
+    /// The block that a store names as bad, if it lies in this operation; else its first.
+    fn bad_block(&self, offset: u64, size: BlockSize) -> u64 {
+        let last = u64::from(self.length).saturating_sub(1);
+        let offset = offset.clamp(self.offset, self.offset.saturating_add(last));
+        offset.checked_div(size.bytes()).unwrap_or(0)
+    }
+
+    fn sense(&self, error: BlockError, medium: Sense, size: BlockSize) -> Sense {
+        match error {
+            BlockError::Medium { offset } => medium.with_information(self.bad_block(offset, size)),
+            other => Sense::of_store(other, medium),
+        }
+    }
+}
+
+/// What a command in progress does next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Nothing before the store or the transport has done its part.
+    Wait,
+    Read(u64, u32),
+    Write(u64, Bytes, bool),
+    Flush,
+    In(Segments),
+    WantOut(u32),
+    Done(Result<(), Sense>),
+}
+
+/// Blocks to the host, or only checked.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) left: Extent,
+    /// The data goes nowhere: VERIFY.
+    pub(crate) verify: bool,
+    pub(crate) flight: Option<Flight>,
+    pub(crate) ready: Segments,
+    pub(crate) failed: Option<Sense>,
+}
+
+impl Reading {
+    pub(crate) const fn new(left: Extent, verify: bool) -> Self {
+        Self {
+            left,
+            verify,
+            flight: None,
+            ready: Segments::new(),
+            failed: None,
+        }
+    }
+
+    pub(crate) fn step(&mut self) -> Step {
+        if !self.ready.is_empty() {
+            return Step::In(mem::take(&mut self.ready));
+        }
+        if let Some(sense) = self.failed {
+            return Step::Done(Err(sense));
+        }
+        if self.flight.is_some() {
+            return Step::Wait;
+        }
+        if self.left.length == 0 {
+            return Step::Done(Ok(()));
+        }
+        let (offset, length) = self.left.split_to(READ_CHUNK);
+        Step::Read(offset, length)
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        flight: Flight,
+        result: Result<Segments, BlockError>,
+        size: BlockSize,
+    ) {
+        match result {
+            Ok(mut data) => {
+                let length = usize::try_from(flight.length).unwrap_or(usize::MAX);
+                data.truncate(length);
+                if data.len() < length {
+                    self.failed = Some(Sense::INTERNAL_FAILURE);
+                } else if !self.verify {
+                    self.ready = data;
+                }
+            }
+            Err(error) => self.failed = Some(flight.sense(error, Sense::READ_ERROR, size)),
+        }
+    }
+}
+
+/// Blocks from the host. One operation is out at a time, and what the next one needs is taken
+/// meanwhile.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    /// Not yet handed to the store.
+    pub(crate) left: Extent,
+    /// Not yet come from the host.
+    pub(crate) missing: u64,
+    pub(crate) durable: bool,
+    /// What was asked of the transport and has not come.
+    pub(crate) wanted: u32,
+    /// The start of a block whose rest has not come: the one thing that is copied.
+    pub(crate) carry: BytesMut,
+    /// A block completed from the carry, then the blocks behind it; both may be empty.
+    pub(crate) block: Bytes,
+    pub(crate) body: Bytes,
+    pub(crate) flight: Option<Flight>,
+    pub(crate) failed: Option<Sense>,
+}
+
+impl Writing {
+    pub(crate) fn new(left: Extent, durable: bool) -> Self {
+        Self {
+            left,
+            missing: left.length,
+            durable,
+            wanted: 0,
+            carry: BytesMut::new(),
+            block: Bytes::new(),
+            body: Bytes::new(),
+            flight: None,
+            failed: None,
+        }
+    }
+
+    pub(crate) fn step(&mut self) -> Step {
+        if let (Some(sense), None) = (self.failed, &self.flight) {
+            return Step::Done(Err(sense));
+        }
+        if self.flight.is_none() {
+            let mut data = mem::take(&mut self.block);
+            if data.is_empty() {
+                data = mem::take(&mut self.body);
+            }
+            if !data.is_empty() {
+                let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                let (offset, _) = self.left.split_to(length);
+                return Step::Write(offset, data, self.durable);
+            }
+        }
+        let is_full = !self.block.is_empty() || !self.body.is_empty();
+        if is_full || self.wanted > 0 || self.failed.is_some() {
+            Step::Wait
+        } else if self.missing > 0 {
+            let wanted = u32::try_from(self.missing).unwrap_or(u32::MAX);
+            self.wanted = wanted.min(WRITE_CHUNK);
+            Step::WantOut(self.wanted)
+        } else if self.flight.is_some() {
+            Step::Wait
+        } else {
+            Step::Done(Ok(()))
+        }
+    }
+
+    /// Takes data that was wanted. More than was wanted is cut.
+    pub(crate) fn take(&mut self, mut data: Bytes, size: BlockSize) {
+        data.truncate(usize::try_from(self.wanted).unwrap_or(usize::MAX));
+        self.wanted = 0;
+        self.missing = self.missing.saturating_sub(data.len() as u64);
+        let size = size.get() as usize;
+        if !self.carry.is_empty() {
+            let rest = size.saturating_sub(self.carry.len()).min(data.len());
+            self.carry.extend_from_slice(&data.split_to(rest));
+            if self.carry.len() == size {
+                self.block = mem::take(&mut self.carry).freeze();
+            }
+        }
+        let odd = data.len().checked_rem(size).unwrap_or(0);
+        let tail = data.split_off(data.len().saturating_sub(odd));
+        if !tail.is_empty() {
+            self.carry.reserve(size);
+            self.carry.extend_from_slice(&tail);
+        }
+        self.body = data;
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        flight: Flight,
+        result: Result<Segments, BlockError>,
+        size: BlockSize,
+    ) {
+        if let Err(error) = result {
+            self.failed = Some(flight.sense(error, Sense::WRITE_ERROR, size));
+        }
+    }
+}
+
+/// All that a command in progress can be.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// An answer that is there, then the end.
+    Answer(Segments),
+    Read(Reading),
+    Write(Writing),
+    Flush {
+        flight: Option<Flight>,
+        result: Option<Result<(), Sense>>,
+    },
+    End(Result<(), Sense>),
+}
+
+impl Work {
+    pub(crate) fn step(&mut self) -> Step {
+        match self {
+            Self::Answer(data) => {
+                let data = mem::take(data);
+                *self = Self::End(Ok(()));
+                Step::In(data)
+            }
+            Self::Read(reading) => reading.step(),
+            Self::Write(writing) => writing.step(),
+            Self::Flush {
+                flight: Some(_), ..
+            } => Step::Wait,
+            Self::Flush { result, .. } => result.take().map_or(Step::Flush, Step::Done),
+            Self::End(result) => Step::Done(*result),
+        }
+    }
+
+    /// Whether the next step would ask something of the store.
+    pub(crate) fn needs_store(&self) -> bool {
+        match self {
+            Self::Read(reading) => {
+                reading.ready.is_empty() && reading.failed.is_none() && reading.left.length > 0
+            }
+            Self::Write(writing) => {
+                writing.failed.is_none()
+                    && writing.flight.is_none()
+                    && !(writing.block.is_empty() && writing.body.is_empty())
+            }
+            Self::Flush { result, .. } => result.is_none(),
+            Self::Answer(_) | Self::End(_) => false,
+        }
+    }
+
+    /// The operation it has out at the store.
+    pub(crate) fn flight_mut(&mut self) -> Option<&mut Option<Flight>> {
+        match self {
+            Self::Read(Reading { flight, .. })
+            | Self::Write(Writing { flight, .. })
+            | Self::Flush { flight, .. } => Some(flight),
+            Self::Answer(_) | Self::End(_) => None,
+        }
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        flight: Flight,
+        outcome: Result<Segments, BlockError>,
+        size: BlockSize,
+    ) {
+        match self {
+            Self::Read(reading) => reading.finish(flight, outcome, size),
+            Self::Write(writing) => writing.finish(flight, outcome, size),
+            Self::Flush { result, .. } => {
+                let medium = Sense::WRITE_ERROR;
+                *result = Some(match outcome {
+                    Ok(_) => Ok(()),
+                    Err(error @ BlockError::Medium { offset }) => {
+                        let lba = offset.checked_div(size.bytes()).unwrap_or(0);
+                        Err(Sense::of_store(error, medium.with_information(lba)))
+                    }
+                    Err(error) => Err(Sense::of_store(error, medium)),
+                });
+            }
+            Self::Answer(_) | Self::End(_) => {}
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! A logical unit: commands in, events out.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use usb_descriptors::Direction;
+use usb_transfer::Segments;
+
+use super::command::{Cdb, Command, Entry, Form, Unknown, find};
+use super::transfer::{Extent, Flight, Reading, Step, Work, Writing};
+use super::{Sense, UnitOptions};
+use crate::arena::Arena;
+use crate::{BlockError, BlockOp, BlockToken, Lun};
+
+/// Names one command of a unit from its start to its [`Done`](UnitEvent::Done). The transport
+/// chooses: a constant where there is one command at a time, else its tag.
+///
+/// ```
+/// use msc_bot::Task;
+/// assert_ne!(Task(1), Task(2));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct Task(pub u32);
+
+/// What a unit has to tell its transport.
+///
+/// Each command that is started and not aborted gives one `Phase`, then `In` or `WantOut` as
+/// often as it takes, then one `Done`.
+///
+/// ```
+/// use msc_bot::{BlockSize, LogicalUnit, Task, UnitEvent, UnitOptions};
+/// let mut unit = LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, 100));
+/// unit.start(Task(0), &[0; 16]); // TEST UNIT READY
+/// assert_eq!(unit.poll(), Some(UnitEvent::Phase(Task(0), None, 0)));
+/// assert_eq!(unit.poll(), Some(UnitEvent::Done(Task(0), Ok(()))));
+/// assert_eq!(unit.poll(), None);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a transport must handle each")]
+pub enum UnitEvent {
+    /// The store is to do something; answer with [`LogicalUnit::finish`].
+    Block(BlockOp),
+    /// Which way the command moves data, and how many bytes if nothing fails.
+    Phase(Task, Option<Direction>, u64),
+    /// Data for the host.
+    In(Task, Segments),
+    /// Up to so many bytes from the host are wanted, by one [`LogicalUnit::data_out`].
+    WantOut(Task, u32),
+    /// The command is over. A transport that does not send the sense along keeps it for the
+    /// host's question: [`LogicalUnit::keep_sense`].
+    Done(Task, Result<(), Sense>),
+}
+
+/// A SCSI disk (direct access block device, SBC-3), without a transport and without storage.
+///
+/// It decodes commands, checks them against its size and state, and turns them into operations on
+/// blocks. Reads and writes go in pieces of at most 1 MiB: the transport takes the next piece by
+/// polling, so that one that does not poll holds the data back; data to write is asked for by
+/// [`WantOut`](UnitEvent::WantOut), at most one piece ahead of the store.
+///
+/// An aborted command may have left operations at the store. No new one is handed out until they
+/// are finished, so that a write of before never lands on one of after.
+///
+/// ```
+/// use bytes::Bytes;
+/// use msc_bot::{BlockOp, BlockSize, LogicalUnit, Task, UnitEvent, UnitOptions};
+/// let mut unit = LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, 100));
+/// let read_block_7 = [0x28, 0, 0, 0, 0, 7, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+/// unit.start(Task(0), &read_block_7);
+/// assert!(matches!(unit.poll(), Some(UnitEvent::Phase(_, Some(_), 512))));
+/// let Some(UnitEvent::Block(BlockOp::Read { token, offset, length, .. })) = unit.poll() else {
+///     panic!()
+/// };
+/// assert_eq!((offset, length), (7 * 512, 512));
+/// unit.finish(token, Ok(Bytes::from(vec![0xaa; 512]).into()));
+/// assert!(matches!(unit.poll(), Some(UnitEvent::In(_, data)) if data.len() == 512));
+/// assert_eq!(unit.poll(), Some(UnitEvent::Done(Task(0), Ok(()))));
+/// ```
+#[derive(Debug)]
+pub struct LogicalUnit {
+    pub(super) options: UnitOptions,
+    lun: Lun,
+    /// How many units the device has.
+    pub(super) units: u8,
+    kind: Kind,
+    /// The medium was not ejected.
+    loaded: bool,
+    /// The host forbids to eject it.
+    locked: bool,
+    kept: Option<Sense>,
+    running: Vec<Running>,
+    /// Operations at the store whose command was aborted.
+    stale: Vec<BlockToken>,
+    next_token: u64,
+    /// Where an answer is put together.
+    pub(super) scratch: Vec<u8>,
+    arena: Arena,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Disk,
+    /// What answers for the numbers behind which there is no unit.
+    Absent,
+}
+
+#[derive(Debug)]
+struct Running {
+    task: Task,
+    /// What the phase is, until it was told.
+    phase: Option<(Option<Direction>, u64)>,
+    work: Work,
+}
+
+impl LogicalUnit {
+    /// A unit; with its medium, if it has a block at all.
+    #[must_use]
+    pub fn new(options: UnitOptions) -> Self {
+        Self {
+            loaded: options.blocks > 0,
+            options,
+            lun: Lun::ZERO,
+            units: 1,
+            kind: Kind::Disk,
+            locked: false,
+            kept: None,
+            running: Vec::new(),
+            stale: Vec::new(),
+            next_token: 0,
+            scratch: Vec::new(),
+            arena: Arena::new(),
+        }
+    }
+
+    /// What answers where there is no unit (SPC-4, 6.6.2 and 6.39; SAM-5, 5.14): INQUIRY says
+    /// so, all else fails.
+    pub(crate) fn absent() -> Self {
+        let mut unit = Self::new(UnitOptions::new(crate::BlockSize::BYTES_512, 0));
+        unit.kind = Kind::Absent;
+        unit
+    }
+
+    /// Gives the unit its place among those of a device.
+    pub(crate) fn place(&mut self, lun: Lun, units: u8) {
+        self.lun = lun;
+        self.units = units;
+    }
+
+    /// What the unit is.
+    #[must_use]
+    pub const fn options(&self) -> &UnitOptions {
+        &self.options
+    }
+
+    /// Starts a command, given as 16 bytes whatever its length. A task of the same name that is
+    /// not done is aborted.
+    pub fn start(&mut self, task: Task, cdb: &[u8; 16]) {
+        self.start_sent(task, cdb);
+    }
+
+    /// Starts a command of which so many bytes were sent: too few are refused, those beyond its
+    /// length have no meaning.
+    pub(crate) fn start_sent(&mut self, task: Task, sent: &[u8]) {
+        self.abort(task);
+        self.scratch.clear();
+        let cdb = Cdb::new(sent).without_lun(self.lun.get());
+        let work = match self.begin(cdb, sent.len()) {
+            Ok(work) => work,
+            Err(sense) => Work::End(Err(sense)),
+        };
+        let phase = match &work {
+            Work::Answer(data) => (Some(Direction::In), data.len() as u64),
+            Work::Read(reading) if !reading.verify => (Some(Direction::In), reading.left.length),
+            Work::Write(writing) => (Some(Direction::Out), writing.missing),
+            Work::Read(_) | Work::Flush { .. } | Work::End(_) => (None, 0),
+        };
+        // No bytes are no phase.
+        let phase = if phase.1 == 0 { (None, 0) } else { phase };
+        self.running.push(Running {
+            task,
+            phase: Some(phase),
+            work,
+        });
+    }
+
+    /// Hands over data that was wanted. What was not is dropped.
+    pub fn data_out(&mut self, task: Task, data: Bytes) {
+        let size = self.options.block_size;
+        let mut tasks = self.running.iter_mut();
+        if let Some(running) = tasks.find(|running| running.task == task) {
+            if let Work::Write(writing) = &mut running.work {
+                writing.take(data, size);
+            }
+        }
+    }
+
+    /// Tells how an operation ended. It cannot refuse: a token that is not out is ignored, data
+    /// beyond what was asked is cut, and less than was asked counts as a failure of the store.
+    pub fn finish(&mut self, token: BlockToken, result: Result<Segments, BlockError>) {
+        if let Some(at) = self.stale.iter().position(|stale| *stale == token) {
+            self.stale.swap_remove(at);
+            return;
+        }
+        let size = self.options.block_size;
+        for running in &mut self.running {
+            let Some(slot) = running.work.flight_mut() else {
+                continue;
+            };
+            if let Some(flight) = slot.take_if(|flight| flight.token == token) {
+                return running.work.finish(flight, result, size);
+            }
+        }
+    }
+
+    /// Gives a command up. It has no more events, but what it has out at the store is still to be
+    /// finished.
+    pub fn abort(&mut self, task: Task) {
+        let Some(at) = self.running.iter().position(|running| running.task == task) else {
+            return;
+        };
+        let mut running = self.running.swap_remove(at);
+        if let Some(flight) = running.work.flight_mut().and_then(Option::take) {
+            self.stale.push(flight.token);
+        }
+    }
+
+    /// The transport was reset: gives all commands up, forgets the kept sense and lets the medium
+    /// be ejected (SPC-4, 6.18).
+    pub fn reset(&mut self) {
+        while let Some(task) = self.running.first().map(|running| running.task) {
+            self.abort(task);
+        }
+        self.kept = None;
+        self.locked = false;
+    }
+
+    /// Keeps a sense until the host asks for it by REQUEST SENSE or starts another command: for
+    /// transports that do not send it with the status.
+    pub fn keep_sense(&mut self, sense: Sense) {
+        self.kept = Some(sense);
+    }
+
+    /// What there is to tell; `None` for now.
+    pub fn poll(&mut self) -> Option<UnitEvent> {
+        let is_blocked = !self.stale.is_empty();
+        for at in 0..self.running.len() {
+            let Some(running) = self.running.get_mut(at) else {
+                break;
+            };
+            let task = running.task;
+            if let Some((direction, length)) = running.phase.take() {
+                return Some(UnitEvent::Phase(task, direction, length));
+            }
+            if is_blocked && running.work.needs_store() {
+                continue;
+            }
+            let step = running.work.step();
+            let (offset, length) = match &step {
+                Step::Read(offset, length) => (*offset, *length),
+                Step::Write(offset, data, _) => {
+                    (*offset, u32::try_from(data.len()).unwrap_or(u32::MAX))
+                }
+                _ => (0, 0),
+            };
+            let flight = Flight {
+                token: BlockToken::new(self.lun, self.next_token),
+                offset,
+                length,
+            };
+            let (token, lun) = (flight.token, self.lun);
+            let op = match step {
+                Step::Wait => continue,
+                Step::In(data) => return Some(UnitEvent::In(task, data)),
+                Step::WantOut(wanted) => return Some(UnitEvent::WantOut(task, wanted)),
+                Step::Done(result) => {
+                    self.running.swap_remove(at);
+                    return Some(UnitEvent::Done(task, result));
+                }
+                Step::Read(offset, length) => BlockOp::Read {
+                    token,
+                    lun,
+                    offset,
+                    length,
+                },
+                Step::Write(offset, data, durable) => BlockOp::Write {
+                    token,
+                    lun,
+                    offset,
+                    data,
+                    durable,
+                },
+                Step::Flush => BlockOp::Flush { token, lun },
+            };
+            if let Some(slot) = running.work.flight_mut() {
+                *slot = Some(flight);
+            }
+            self.next_token = self.next_token.wrapping_add(1);
+            return Some(UnitEvent::Block(op));
+        }
+        None
+    }
+
+    fn begin(&mut self, cdb: Cdb, sent: usize) -> Result<Work, Sense> {
+        let found = find(cdb);
+        let is = |command| matches!(found, Ok(entry) if entry.command == command);
+        // The one command that asks for it leaves it (SPC-4, 6.39).
+        let kept = self.kept.take();
+        if self.kind == Kind::Absent && !is(Command::Inquiry) && !is(Command::RequestSense) {
+            return Err(Sense::NO_UNIT);
+        }
+        let entry = found.map_err(|unknown| match unknown {
+            Unknown::Opcode => Sense::INVALID_OPCODE,
+            Unknown::ServiceAction => Sense::INVALID_FIELD,
+        })?;
+        if sent < entry.usage.len() || !entry.permits(cdb) {
+            return Err(Sense::INVALID_FIELD);
+        }
+        self.execute(entry, cdb, kept)
+    }
+
+    fn execute(&mut self, entry: &Entry, cdb: Cdb, kept: Option<Sense>) -> Result<Work, Sense> {
+        let allocation_16 = |at| usize::from(cdb.be16(at));
+        let allocation_32 = |at| usize::try_from(cdb.be32(at)).unwrap_or(usize::MAX);
+        let allocation = match entry.command {
+            Command::TestUnitReady => return self.check_medium().map(|()| Work::End(Ok(()))),
+            Command::StartStopUnit => return self.start_stop(cdb),
+            Command::PreventAllow => {
+                self.check_medium()?;
+                self.locked = cdb.bit(4, 0x03);
+                return Ok(Work::End(Ok(())));
+            }
+            Command::Read(form) => return self.read(form, cdb, false),
+            Command::Verify(form) => return self.read(form, cdb, true),
+            Command::Write(form) => return self.write(form, cdb),
+            Command::SynchronizeCache(form) => {
+                self.extent(form, cdb)?;
+                return Ok(FLUSH);
+            }
+            Command::RequestSense => {
+                self.request_sense(cdb, kept);
+                usize::from(cdb.byte(4))
+            }
+            Command::Inquiry => {
+                match self.kind {
+                    Kind::Disk => self.inquiry(cdb)?,
+                    Kind::Absent => self.absent_inquiry(),
+                }
+                allocation_16(3)
+            }
+            Command::ModeSense6 => {
+                self.mode_sense(cdb, false)?;
+                usize::from(cdb.byte(4))
+            }
+            Command::ModeSense10 => {
+                self.mode_sense(cdb, true)?;
+                allocation_16(7)
+            }
+            Command::ReadFormatCapacities => {
+                self.read_format_capacities();
+                allocation_16(7)
+            }
+            Command::ReadCapacity10 => {
+                self.read_capacity_10(cdb)?;
+                usize::MAX
+            }
+            Command::ReadCapacity16 => {
+                self.read_capacity_16(cdb)?;
+                allocation_32(10)
+            }
+            Command::ReportLuns => {
+                self.report_luns(cdb)?;
+                allocation_32(6)
+            }
+            Command::ReportOpcodes => {
+                self.report_opcodes(cdb)?;
+                allocation_32(6)
+            }
+        };
+        self.scratch.truncate(allocation);
+        if self.scratch.is_empty() {
+            return Ok(Work::End(Ok(())));
+        }
+        Ok(Work::Answer(self.arena.store(&self.scratch).into()))
+    }
+
+    pub(super) fn check_medium(&self) -> Result<(), Sense> {
+        if self.loaded {
+            Ok(())
+        } else {
+            Err(Sense::NO_MEDIUM)
+        }
+    }
+
+    /// The bytes that a command names, inside the disk. An address beyond the end is wrong even
+    /// where no block is moved; the end itself is not beyond (SBC-3, 5.11).
+    fn extent(&self, form: Form, cdb: Cdb) -> Result<Extent, Sense> {
+        self.check_medium()?;
+        let (lba, count) = form.blocks(cdb);
+        let end = lba
+            .checked_add(count)
+            .filter(|end| *end <= self.options.blocks);
+        if end.is_none() {
+            return Err(Sense::LBA_OUT_OF_RANGE);
+        }
+        // Inside the capacity, which 64 bits can say.
+        let size = self.options.block_size.bytes();
+        Ok(Extent {
+            offset: lba.saturating_mul(size),
+            length: count.saturating_mul(size),
+        })
+    }
+
+    fn read(&self, form: Form, cdb: Cdb, verify: bool) -> Result<Work, Sense> {
+        let extent = self.extent(form, cdb)?;
+        Ok(Work::Read(Reading::new(extent, verify)))
+    }
+
+    fn write(&self, form: Form, cdb: Cdb) -> Result<Work, Sense> {
+        let extent = self.extent(form, cdb)?;
+        if self.options.read_only {
+            return Err(Sense::WRITE_PROTECTED);
+        }
+        let durable = form.force_unit_access(cdb) || !self.options.write_cache;
+        Ok(Work::Write(Writing::new(extent, durable)))
+    }
+
+    /// START STOP UNIT (SBC-3, 5.25). Nothing turns: to stop is to flush. Where a power condition
+    /// is named, START and LOEJ have no meaning.
+    fn start_stop(&mut self, cdb: Cdb) -> Result<Work, Sense> {
+        let (start, load_eject) = (cdb.bit(4, 0x01), cdb.bit(4, 0x02));
+        if cdb.bit(4, 0xf0) {
+            return Ok(Work::End(Ok(())));
+        }
+        if load_eject && !self.options.removable {
+            return Err(Sense::INVALID_FIELD);
+        }
+        if load_eject && start {
+            self.loaded = self.options.blocks > 0;
+        }
+        if start {
+            return self.check_medium().map(|()| Work::End(Ok(())));
+        }
+        if load_eject && self.locked {
+            return Err(Sense::REMOVAL_PREVENTED);
+        }
+        let was_loaded = self.loaded;
+        self.loaded &= !load_eject;
+        Ok(if was_loaded { FLUSH } else { Work::End(Ok(())) })
+    }
+
+    /// REQUEST SENSE (SPC-4, 6.39): never fails, and clears what it tells.
+    fn request_sense(&mut self, cdb: Cdb, kept: Option<Sense>) {
+        let none = match self.kind {
+            Kind::Disk => Sense::NONE,
+            Kind::Absent => Sense::NO_UNIT,
+        };
+        let sense = kept.unwrap_or(none);
+        if cdb.bit(1, 0x01) {
+            let (bytes, length) = sense.to_descriptor();
+            self.scratch.extend(bytes.iter().take(length));
+        } else {
+            self.scratch.extend_from_slice(&sense.to_fixed());
+        }
+    }
+}
+
+const FLUSH: Work = Work::Flush {
+    flight: None,
+    result: None,
+};
+
+#[cfg(test)]
+mod tests;
