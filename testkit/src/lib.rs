@@ -5,8 +5,10 @@ mod allocations;
 mod decisions;
 mod link;
 mod model;
+mod pcap;
 
 pub use allocations::{CountingAllocator, allocations};
 pub use decisions::Decisions;
 pub use link::Link;
 pub use model::ModelDevice;
+pub use pcap::{Pcap, Sender};
