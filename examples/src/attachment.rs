@@ -1,0 +1,166 @@
+//! A device at a port of the kernel's, from attaching to detaching.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::net::Shutdown;
+use usb_descriptors::Speed;
+use usbip_proto::DeviceId;
+
+use crate::{AttachError, Stream, Vhci};
+
+/// One device at `vhci_hcd`. Clones are the same attachment: one thread serves the device, one
+/// waits for what the kernel makes of it, one may end it.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    vhci: Vhci,
+    /// Our end of the connection, to be shut down where detaching fails.
+    socket: OwnedFd,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Nothing is to be attached or waited for any more.
+    over: bool,
+    port: Option<u16>,
+    block_device: Option<String>,
+}
+
+/// How long the kernel may write what it still holds for a disk before that is detached.
+const SYNC: Duration = Duration::from_secs(5);
+
+impl Attachment {
+    /// Nothing is attached yet; `near` is the end of the connection that serves the device.
+    ///
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn new(vhci: Vhci, near: &Stream) -> io::Result<Self> {
+        let socket = near.as_fd().try_clone_to_owned()?;
+        let (state, changed) = <_>::default();
+        Ok(Self {
+            shared: Arc::new(Shared {
+                vhci,
+                socket,
+                state,
+                changed,
+            }),
+        })
+    }
+
+    /// Hands the far end of the connection to the kernel. Without a `port`, at the first free one
+    /// for the speed. `None`: it was ended before.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing was attached.
+    pub fn attach(
+        &self,
+        far: OwnedFd,
+        device_id: DeviceId,
+        speed: Speed,
+        port: Option<u16>,
+    ) -> Result<Option<u16>, AttachError> {
+        // Locked meanwhile, so that whoever ends it finds it attached or not, nothing between.
+        let mut state = self.state();
+        if !state.over {
+            state.port = Some(self.shared.vhci.attach(far, device_id, speed, port)?);
+        }
+        Ok(state.port)
+    }
+
+    /// Waits for the device's name in the kernel, such as `1-1`. `None`: it was detached, or has
+    /// none after so long.
+    #[must_use]
+    pub fn bus_id(&self, patience: Duration) -> Option<String> {
+        let port = self.state().port?;
+        self.wait(patience, || self.shared.vhci.bus_id(port))
+    }
+
+    /// Waits for the block device, such as `sda`, of a disk. `None`: as above, or it is no disk.
+    #[must_use]
+    pub fn block_device(&self, bus_id: &str, patience: Duration) -> Option<String> {
+        let name = self.wait(patience, || self.shared.vhci.block_device(bus_id))?;
+        self.state().block_device = Some(name.clone());
+        Some(name)
+    }
+
+    /// Lets the kernel write what it holds for the disk, then detaches it. `false`: it did not
+    /// write all in time.
+    #[must_use]
+    pub fn end(&self) -> bool {
+        let (port, block_device) = {
+            let mut state = self.over();
+            (state.port.take(), state.block_device.take())
+        };
+        let Some(port) = port else {
+            return true;
+        };
+        let synced = block_device.is_none_or(|name| self.sync(name));
+        if self.shared.vhci.detach(port).is_err() {
+            // It may be detached already; if not, the kernel lets go of a device that left.
+            let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
+        }
+        synced
+    }
+
+    /// Whether it was ended or is gone.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    /// Is to be told when the connection has ended: the port is no longer ours.
+    pub fn gone(&self) {
+        self.over().port = None;
+    }
+
+    fn sync(&self, block_device: String) -> bool {
+        let (done, outcome) = channel();
+        let vhci = self.shared.vhci.clone();
+        // A thread of its own, since the kernel may take as long as it likes.
+        let started = thread::Builder::new().name("sync".into()).spawn(move || {
+            let _ = done.send(vhci.sync(&block_device));
+        });
+        started.is_ok() && matches!(outcome.recv_timeout(SYNC), Ok(Ok(())))
+    }
+
+    fn wait<T>(&self, patience: Duration, found: impl Fn() -> Option<T>) -> Option<T> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let found = found();
+            let state = self.state();
+            if state.over || found.is_some() || start.elapsed() > patience {
+                return found;
+            }
+            let _unlocked = self.shared.changed.wait_timeout(state, pause);
+            // Many may be waiting at once, each reading the kernel's tables.
+            pause = (pause * 3 / 2).min(Duration::from_millis(250));
+        }
+    }
+
+    fn over(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        state.over = true;
+        self.shared.changed.notify_all();
+        state
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No thread can leave it half changed.
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,323 @@
+//! A file becomes a USB disk in Linux. `attach-disk --help` says how.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a program waits, and measures time"
+)]
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use examples::{
+    Access, Attachment, Disk, ImageError, RawImage, Sleeper, Store, Stream, Vhci, fat, loopback,
+    run, signal,
+};
+use lexopt::prelude::*;
+use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
+use usb_descriptors::Speed;
+use usb_transfer::Segments;
+use usbip_proto::server::Session;
+use usbip_proto::{DeviceId, Limits};
+
+const HELP: &str = "\
+Attaches a RAW disk image to this machine as a USB disk, through vhci_hcd.
+
+Usage: attach-disk [IMAGE] [OPTION]...
+
+Without IMAGE: a temporary 64 MiB disk with a FAT file system.
+
+Options:
+  --read-only           let nothing be written
+  --speed SPEED         full, high or super [default: super]
+  --block-size BYTES    512 or 4096 [default: 512]
+  --serial TEXT         the serial number [default: made from the image's path]
+  --port N              the port of vhci_hcd [default: the first free one]
+  --sysfs FOLDER        where sysfs is mounted [default: /sys]
+  --loopback            without the kernel: the built-in host reads the disk and compares it
+  -h, --help            print this
+  -V, --version         print the version
+
+Standard output tells port, bus id and block device. Ctrl-C or SIGTERM flushes, detaches and ends.
+
+Exit status: 0 after detaching, or if the loopback found no difference; 1 if it found one;
+2 after an error.";
+
+/// Each request carries it; which one does not matter.
+const DEVICE: DeviceId = DeviceId::new(1, 2);
+/// How long the kernel may take to find the disk, on a slow machine with many.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is said on standard error, after the program's name.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let result = match Command::parse(env::args_os().skip(1)) {
+        Ok(Command::Help) => say(HELP),
+        Ok(Command::Version) => say(concat!("attach-disk ", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::Start(options)) => start(&options),
+        Err(error) => Err(format!("{error} (see attach-disk --help)")),
+    };
+    result.unwrap_or_else(|failure| {
+        note(failure);
+        ExitCode::from(2)
+    })
+}
+
+/// Says something on standard output. That nobody listens is no failure.
+fn say(text: impl Display) -> Result<ExitCode, Failure> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}"))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "attach-disk: {text}");
+}
+
+enum Command {
+    Help,
+    Version,
+    Start(Options),
+}
+
+struct Options {
+    image: Option<PathBuf>,
+    read_only: bool,
+    speed: Speed,
+    block_size: BlockSize,
+    serial: Option<String>,
+    port: Option<u16>,
+    sysfs: PathBuf,
+    loopback: bool,
+}
+
+impl Command {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
+        let mut options = Options {
+            image: None,
+            read_only: false,
+            speed: Speed::Super,
+            block_size: BlockSize::BYTES_512,
+            serial: None,
+            port: None,
+            sysfs: Vhci::SYSFS.into(),
+            loopback: false,
+        };
+        let mut arguments = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(Self::Help),
+                Short('V') | Long("version") => return Ok(Self::Version),
+                Long("read-only") => options.read_only = true,
+                Long("speed") => options.speed = arguments.value()?.parse_with(speed)?,
+                Long("block-size") => {
+                    options.block_size = arguments.value()?.parse_with(block_size)?;
+                }
+                Long("serial") => options.serial = Some(arguments.value()?.parse_with(serial)?),
+                Long("port") => options.port = Some(arguments.value()?.parse()?),
+                Long("sysfs") => options.sysfs = arguments.value()?.into(),
+                Long("loopback") => options.loopback = true,
+                Value(image) if options.image.is_none() => options.image = Some(image.into()),
+                _ => return Err(argument.unexpected()),
+            }
+        }
+        Ok(Self::Start(options))
+    }
+}
+
+fn speed(name: &str) -> Result<Speed, &'static str> {
+    match name {
+        "full" => Ok(Speed::Full),
+        "high" => Ok(Speed::High),
+        "super" => Ok(Speed::Super),
+        _ => Err("a speed is full, high or super"),
+    }
+}
+
+fn block_size(bytes: &str) -> Result<BlockSize, &'static str> {
+    match bytes {
+        "512" => Ok(BlockSize::BYTES_512),
+        "4096" => Ok(BlockSize::BYTES_4096),
+        _ => Err("a block has 512 or 4096 bytes"),
+    }
+}
+
+/// What a string descriptor holds and every host can show.
+fn serial(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=126).contains(&text.len());
+    let shows = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if fits && shows {
+        Ok(text.into())
+    } else {
+        Err("a serial number has 1 to 126 printable ASCII characters")
+    }
+}
+
+fn start(options: &Options) -> Result<ExitCode, Failure> {
+    let image = open(options)?;
+    let reference = image.try_clone().map_err(|error| error.to_string())?;
+    let disk = disk(options, image)?;
+    if !options.loopback {
+        match Vhci::open(&options.sysfs) {
+            Ok(vhci) => return attach(options, vhci, disk),
+            Err(missing) => {
+                note(missing);
+                note("not attached; the built-in host reads the disk instead (--loopback)");
+            }
+        }
+    }
+    read_back(disk, reference)
+}
+
+fn open(options: &Options) -> Result<RawImage, Failure> {
+    let Some(path) = &options.image else {
+        note("no image: a temporary disk, gone when this ends");
+        return fat::temporary_image(options.block_size)
+            .and_then(RawImage::from_file)
+            .map_err(|error| format!("temporary disk: {error}"));
+    };
+    let access = if options.read_only {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    RawImage::open(path, access).map_err(|error| match error {
+        ImageError::WriteProtected(_) => format!("{error}: use --read-only"),
+        error => error.to_string(),
+    })
+}
+
+fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
+    let path = options
+        .image
+        .as_deref()
+        .unwrap_or(Path::new("temporary disk"));
+    let block = u64::from(options.block_size.get());
+    let (blocks, rest) = (image.size() / block, image.size() % block);
+    if blocks == 0 {
+        let (path, size) = (path.display(), image.size());
+        return Err(format!(
+            "{path}: {size} bytes are less than one block of {block}"
+        ));
+    }
+    if rest != 0 {
+        let path = path.display();
+        note(format_args!(
+            "{path}: the last {rest} bytes are less than a block and left out"
+        ));
+    }
+    let serial = options.serial.clone().unwrap_or_else(|| serial_of(path));
+    let unit = UnitOptions::new(options.block_size, blocks)
+        .serial(&serial)
+        .read_only(options.read_only);
+    let device = BotOptions::new(options.speed).serial(&serial);
+    let device = BotDevice::new(device, [LogicalUnit::new(unit)]);
+    Ok(Disk::new(device.map_err(|error| error.to_string())?, image))
+}
+
+/// Sixteen hex digits, the same whenever the same path is attached (FNV-1a).
+fn serial_of(image: &Path) -> String {
+    let path = fs::canonicalize(image).unwrap_or_else(|_| image.into());
+    let bytes = path.as_os_str().as_bytes();
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016X}")
+}
+
+fn attach(options: &Options, vhci: Vhci, mut disk: Disk<RawImage>) -> Result<ExitCode, Failure> {
+    let (mut near, far) = Stream::pair().map_err(|error| format!("socket pair: {error}"))?;
+    let attachment = Attachment::new(vhci, &near).map_err(|error| error.to_string())?;
+    let ending = attachment.clone();
+    let end = move || {
+        if !ending.end() {
+            note("detached before the kernel had written all it held for the disk");
+        }
+    };
+    signal::on_first_signal(end).map_err(|error| format!("signals: {error}"))?;
+    let port = attachment.attach(far, DEVICE, options.speed, options.port);
+    let Some(port) = port.map_err(|error| error.to_string())? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    say(format_args!("port: {port}"))?;
+    let announced = attachment.clone();
+    thread::spawn(move || announce(&announced));
+
+    let mut session = Session::new(DEVICE, options.speed, Limits::default());
+    let served = run(&mut near, &Sleeper::new(), &mut session, &mut disk);
+    attachment.gone();
+    let flushed = disk.close();
+    flushed.map_err(|error| format!("what was written last may be lost: {error}"))?;
+    served.map_err(|error| error.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what the kernel makes of the device. Where nobody listens, or the device is gone, there is
+/// no use in it.
+fn announce(attachment: &Attachment) {
+    let bus_id = attachment.bus_id(PATIENCE);
+    if let Some(bus_id) = &bus_id {
+        let _ = say(format_args!("bus id: {bus_id}"));
+    }
+    match bus_id.and_then(|bus_id| attachment.block_device(&bus_id, PATIENCE)) {
+        Some(name) => drop(say(format_args!("block device: /dev/{name}"))),
+        None if attachment.is_over() => {}
+        None => note(format_args!(
+            "no block device after {} s",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+/// Reads the whole disk through USB/IP and compares it with the image.
+fn read_back(disk: Disk<RawImage>, mut reference: RawImage) -> Result<ExitCode, Failure> {
+    let descriptors = disk.device().descriptors().clone();
+    let mut host = loopback(disk, &descriptors).map_err(|error| error.to_string())?;
+    let descriptors = host.enumerate().map_err(|error| error.to_string())?;
+    say(descriptors.to_string().trim_end())?;
+
+    let mut difference = None;
+    let start = Instant::now();
+    let compare = |mut offset: u64, data: Segments| {
+        for piece in data {
+            let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+            let same = reference
+                .read(offset, length)
+                .is_ok_and(|image| image == piece);
+            if !same && difference.is_none() {
+                difference = Some(offset);
+            }
+            offset += u64::from(length);
+        }
+    };
+    let unit = host
+        .read_disk(&descriptors, compare)
+        .map_err(|error| error.to_string())?;
+    let (capacity, time) = (unit.capacity(), start.elapsed());
+    say(format_args!(
+        "capacity: {} blocks of {} bytes",
+        unit.blocks, unit.block_size
+    ))?;
+    if let Some(offset) = difference {
+        say(format_args!(
+            "read back: differs from the image near byte {offset}"
+        ))?;
+        return Ok(ExitCode::from(1));
+    }
+    say(format_args!(
+        "read back: {capacity} bytes, the same as the image"
+    ))?;
+    let rate = u128::from(capacity) / time.as_micros().max(1);
+    say(format_args!("throughput: {rate} MB/s"))
+}

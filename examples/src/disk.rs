@@ -1,0 +1,162 @@
+//! A mass-storage device together with its store: a function like any other.
+
+use std::io;
+
+use msc_bot::{BlockError, BlockOp, BotDevice};
+use rustix::io::Errno;
+use usb_transfer::{Frame, Function, FunctionEvent, Segments, Transfer, TransferId};
+
+use crate::Store;
+
+/// A [`BotDevice`] that does its block operations itself, one at a time, on a [`Store`].
+///
+/// What is complete leaves before the store is asked: while an operation waits, it has nothing to
+/// tell and asks not to sleep. So the reply to a command is on its way while the disk works.
+///
+/// What was written is flushed when the host asks for it, on each reset, of which one is the last
+/// event of any frontend, and when the disk is closed or dropped.
+#[derive(Debug)]
+pub struct Disk<S: Store> {
+    device: BotDevice,
+    store: S,
+    /// The operation that waits until what is complete has left.
+    next: Option<BlockOp>,
+    /// Written to since the last flush.
+    dirty: bool,
+}
+
+impl<S: Store> Disk<S> {
+    /// A disk whose units all lie in `store`, each from its start: mostly there is one.
+    #[must_use]
+    pub const fn new(device: BotDevice, store: S) -> Self {
+        Self {
+            device,
+            store,
+            next: None,
+            dirty: false,
+        }
+    }
+
+    /// The device.
+    #[must_use]
+    pub const fn device(&self) -> &BotDevice {
+        &self.device
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Flushes what was written since the last flush.
+    ///
+    /// # Errors
+    /// The store may have lost some of it.
+    pub fn close(mut self) -> io::Result<()> {
+        self.flush_if_dirty()
+    }
+
+    fn flush_if_dirty(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.store.flush()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, op: BlockOp) {
+        let token = op.token();
+        let (offset, result) = match op {
+            BlockOp::Read { offset, length, .. } => (
+                Some(offset),
+                self.store.read(offset, length).map(Segments::from),
+            ),
+            BlockOp::Write {
+                offset,
+                data,
+                durable,
+                ..
+            } => {
+                self.dirty = true;
+                let mut result = self.store.write(offset, &data);
+                if durable && result.is_ok() {
+                    result = self.flush_if_dirty();
+                }
+                (Some(offset), result.map(|()| Segments::new()))
+            }
+            BlockOp::Zero {
+                offset,
+                length,
+                discard,
+                ..
+            } => {
+                self.dirty = true;
+                let result = self.store.zero(offset, length, discard);
+                (Some(offset), result.map(|()| Segments::new()))
+            }
+            BlockOp::Flush { .. } => (None, self.flush_if_dirty().map(|()| Segments::new())),
+        };
+        let result = result.map_err(|error| block_error(&error, offset));
+        self.device.finish(token, result);
+    }
+}
+
+/// What the host is told of a store's error.
+fn block_error(error: &io::Error, offset: Option<u64>) -> BlockError {
+    match (Errno::from_io_error(error), offset) {
+        (Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG), _) => BlockError::NoSpace,
+        (Some(Errno::ROFS | Errno::BADF | Errno::ACCESS | Errno::PERM), _) => {
+            BlockError::WriteProtected
+        }
+        (Some(Errno::IO), Some(offset)) => BlockError::Medium { offset },
+        // The file has become shorter than the disk.
+        (None, Some(offset)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            BlockError::Medium { offset }
+        }
+        _ => BlockError::Hardware,
+    }
+}
+
+impl<S: Store> Function for Disk<S> {
+    fn submit(&mut self, transfer: Transfer) {
+        self.device.submit(transfer);
+    }
+
+    fn cancel(&mut self, id: TransferId) {
+        self.device.cancel(id);
+    }
+
+    fn reset(&mut self) {
+        self.device.reset();
+        if let Some(op) = self.next.take() {
+            self.execute(op);
+        }
+        // If it fails, `close` tries again and tells.
+        let _ = self.flush_if_dirty();
+    }
+
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        loop {
+            if let Some(event) = self.device.poll() {
+                return Some(event);
+            }
+            let Some(op) = self.next.take() else {
+                self.next = self.device.poll_block();
+                return None;
+            };
+            self.execute(op);
+        }
+    }
+
+    fn next_frame(&self) -> Option<Frame> {
+        self.next.is_some().then_some(Frame::ZERO)
+    }
+}
+
+impl<S: Store> Drop for Disk<S> {
+    fn drop(&mut self) {
+        // Who wants to know calls `close`.
+        let _ = self.flush_if_dirty();
+    }
+}

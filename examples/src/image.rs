@@ -1,0 +1,200 @@
+//! A disk image in a file: block after block, nothing else.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use thiserror::Error;
+
+use crate::Store;
+use crate::buffer::{Pool, read_into};
+
+/// What may be done with an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// It is only read, and others may read it too.
+    ReadOnly,
+    /// It is read and written, by nobody else meanwhile.
+    ReadWrite,
+}
+
+/// Why an image cannot be used. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// There is no such file.
+    #[error("{0}: no such file")]
+    Missing(PathBuf),
+    /// A folder.
+    #[error("{0}: is a directory, not a disk image")]
+    Directory(PathBuf),
+    /// A device, a pipe or a socket.
+    #[error("{0}: not a regular file")]
+    NotRegular(PathBuf),
+    /// The file or its file system is write protected, or belongs to somebody else.
+    #[error("{0}: cannot be written")]
+    WriteProtected(PathBuf),
+    /// Another process has it open in a way that does not go together with this one.
+    #[error("{0}: in use by another process")]
+    InUse(PathBuf),
+    /// Anything else.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// A RAW disk image.
+///
+/// It is read by `pread` into buffers that are used again and again: an error of the disk, or a
+/// file that somebody truncated, is then an error of one read and not the end of the process, as
+/// it would be with a mapped file.
+///
+/// The file is locked with `flock`: many may read it, or one may write it.
+#[derive(Debug)]
+pub struct RawImage {
+    file: File,
+    length: u64,
+    pool: Pool,
+}
+
+impl RawImage {
+    /// Opens an image and locks it.
+    ///
+    /// # Errors
+    /// [`ImageError`] says why it cannot be used.
+    pub fn open(path: &Path, access: Access) -> Result<Self, ImageError> {
+        let write = access == Access::ReadWrite;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => ImageError::Missing(path.into()),
+            io::ErrorKind::IsADirectory => ImageError::Directory(path.into()),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem if write => {
+                ImageError::WriteProtected(path.into())
+            }
+            _ => ImageError::Io {
+                path: path.into(),
+                error,
+            },
+        };
+        let check = |metadata: &fs::Metadata| {
+            if metadata.is_dir() {
+                Err(ImageError::Directory(path.into()))
+            } else if !metadata.is_file() {
+                Err(ImageError::NotRegular(path.into()))
+            } else if write && metadata.mode() & 0o222 == 0 {
+                // Root could write it all the same, but somebody has said that nobody should.
+                Err(ImageError::WriteProtected(path.into()))
+            } else {
+                Ok(())
+            }
+        };
+        check(&fs::metadata(path).map_err(failed)?)?;
+        let mode = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        // Should it have become a pipe since, opening it does not wait for a peer.
+        let flags = mode | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()));
+        let file = File::from(file.map_err(|error| failed(error.into()))?);
+        let metadata = file.metadata().map_err(failed)?;
+        check(&metadata)?;
+        let lock = match access {
+            Access::ReadOnly => FlockOperation::NonBlockingLockShared,
+            Access::ReadWrite => FlockOperation::NonBlockingLockExclusive,
+        };
+        match rustix::fs::flock(&file, lock) {
+            // Not every file system knows locks.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            Err(Errno::AGAIN) => return Err(ImageError::InUse(path.into())),
+            Err(error) => return Err(failed(error.into())),
+        }
+        Ok(Self::with_length(file, metadata.len()))
+    }
+
+    /// Uses a file that has no name or is known to be ours.
+    ///
+    /// # Errors
+    /// Its size cannot be told.
+    pub fn from_file(file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self::with_length(file, length))
+    }
+
+    fn with_length(file: File, length: u64) -> Self {
+        Self {
+            file,
+            length,
+            pool: Pool::default(),
+        }
+    }
+
+    /// A second reader of the same open file, under the same lock.
+    ///
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self::with_length(self.file.try_clone()?, self.length))
+    }
+
+    /// Its size in bytes when it was opened.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.length
+    }
+}
+
+impl Store for RawImage {
+    fn read(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
+        let length = length as usize;
+        let file = &self.file;
+        let buffer = self.pool.buffer(length);
+        while buffer.len() < length {
+            let at = offset + buffer.len() as u64;
+            let count = read_into(buffer, length - buffer.len(), |spare| {
+                rustix::io::pread(file, spare, at).map(|(filled, _)| filled)
+            })?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(buffer.split().freeze())
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(data, offset)
+    }
+
+    fn zero(&mut self, offset: u64, length: u64, discard: bool) -> io::Result<()> {
+        let flags = if discard {
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE
+        } else {
+            FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE
+        };
+        let file = &self.file;
+        match retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, length)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeros(offset, length),
+            result => Ok(result?),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+impl RawImage {
+    fn write_zeros(&self, mut offset: u64, mut length: u64) -> io::Result<()> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        while length > 0 {
+            let count = usize::try_from(length).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            self.file.write_all_at(&ZEROS[..count], offset)?;
+            offset += count as u64;
+            length -= count as u64;
+        }
+        Ok(())
+    }
+}
