@@ -1,4 +1,10 @@
 //! The initiator against the device, and against devices that misbehave.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    clippy::type_complexity,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
 
 mod bench;
 

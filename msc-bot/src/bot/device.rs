@@ -399,12 +399,11 @@ impl BotDevice {
             outcome: None,
         };
         let unit = self.units.get_mut(unit).unwrap_or(&mut self.absent);
-        match wrapper.sent() {
-            Some(sent) => unit.start_sent(TASK, sent),
-            None => {
-                unit.keep_sense(Sense::INVALID_FIELD);
-                exchange.outcome = Some(CommandStatus::Failed);
-            }
+        if let Some(sent) = wrapper.sent() {
+            unit.start_sent(TASK, sent);
+        } else {
+            unit.keep_sense(Sense::INVALID_FIELD);
+            exchange.outcome = Some(CommandStatus::Failed);
         }
         self.stage = Stage::Data(exchange);
     }

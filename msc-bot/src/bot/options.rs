@@ -100,7 +100,7 @@ impl BotOptions {
         self
     }
 
-    pub(crate) fn descriptors(&self) -> Result<DeviceDescriptors, BuildError> {
+    pub(crate) fn descriptors(self) -> Result<DeviceDescriptors, BuildError> {
         let device = Device::new(self.vendor_id, self.product_id)
             .manufacturer_string(MANUFACTURER)
             .product_string(PRODUCT)

@@ -47,10 +47,10 @@ impl LogicalUnit {
         if matches!(page, CONTROL | ALL_PAGES) {
             // SPC-4, table 455. Parameters do not change behind the host's back (GLTSD), and
             // commands may be reordered.
-            let (log, queue) = if values { (0x02, 0x10) } else { (0, 0) };
+            let (flags, queue) = if values { (0x02, 0x10) } else { (0, 0) };
             let mut body = [0; 12];
             if let Some(head) = body.first_chunk_mut() {
-                *head = [CONTROL, 10, log, queue];
+                *head = [CONTROL, 10, flags, queue];
             }
             self.scratch.extend_from_slice(&body);
         }

@@ -195,8 +195,11 @@ impl Writing {
         }
     }
 
-    /// Takes data that was wanted. More than was wanted is cut.
+    /// Takes data, if it was wanted. More than was wanted is cut.
     pub(crate) fn take(&mut self, mut data: Bytes, size: BlockSize) {
+        if self.wanted == 0 {
+            return;
+        }
         data.truncate(usize::try_from(self.wanted).unwrap_or(usize::MAX));
         self.wanted = 0;
         self.missing = self.missing.saturating_sub(data.len() as u64);
@@ -217,15 +220,8 @@ impl Writing {
         self.body = data;
     }
 
-    pub(crate) fn finish(
-        &mut self,
-        flight: Flight,
-        result: Result<Segments, BlockError>,
-        size: BlockSize,
-    ) {
-        if let Err(error) = result {
-            self.failed = Some(flight.sense(error, Sense::WRITE_ERROR, size));
-        }
+    fn fail(&mut self, flight: Flight, error: BlockError, size: BlockSize) {
+        self.failed = Some(flight.sense(error, Sense::WRITE_ERROR, size));
     }
 }
 
@@ -295,7 +291,11 @@ impl Work {
     ) {
         match self {
             Self::Read(reading) => reading.finish(flight, outcome, size),
-            Self::Write(writing) => writing.finish(flight, outcome, size),
+            Self::Write(writing) => {
+                if let Err(error) = outcome {
+                    writing.fail(flight, error, size);
+                }
+            }
             Self::Flush { result, .. } => {
                 let medium = Sense::WRITE_ERROR;
                 *result = Some(match outcome {

@@ -1,5 +1,5 @@
 //! A host that speaks to a `BotDevice` transfer by transfer, and stores in memory.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 use std::collections::BTreeMap;
 

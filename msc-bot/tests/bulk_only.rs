@@ -1,0 +1,675 @@
+//! The transport, transfer by transfer: the thirteen cases, wrappers that are not valid, resets
+//! in every phase, and how transfers may be cut and queued.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    clippy::type_complexity,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod bench;
+
+use bench::{Bench, Csw, cbw, disk, read_10, write_10};
+use bytes::Bytes;
+use msc_bot::{BlockError, BlockOp, BlockSize, UnitOptions};
+use usb_descriptors::Direction::{In, Out};
+use usb_descriptors::{Configuration, Speed};
+use usb_transfer::{Actual, Function, Status, Transfer};
+
+fn small() -> UnitOptions {
+    disk(BlockSize::BYTES_512, 64)
+}
+
+const READY: [u8; 6] = [0; 6];
+
+/// BOT 1.0, table 6.1, with the policy "pad IN, swallow OUT".
+#[test]
+fn thirteen_cases() {
+    let (read_1, read_2) = (read_10(1, 1), read_10(1, 2));
+    let (write_1, write_2) = (write_10(1, 1), write_10(1, 2));
+    // Number, command, direction, DTL, residue, status, operations at the store.
+    let cases: [(u8, &[u8], _, u32, u32, u8, usize); 15] = [
+        (1, &READY, In, 0, 0, 0, 0),
+        (2, &read_1, In, 0, 0, 2, 0),
+        (3, &write_1, Out, 0, 0, 2, 0),
+        (4, &READY, In, 512, 512, 0, 0),
+        (5, &read_1, In, 1024, 512, 0, 1),
+        (6, &read_1, In, 512, 0, 0, 1),
+        (7, &read_2, In, 512, 512, 2, 0),
+        (8, &write_1, In, 512, 512, 2, 0),
+        (9, &READY, Out, 512, 512, 0, 0),
+        (10, &read_1, Out, 512, 512, 2, 0),
+        (11, &write_1, Out, 1024, 512, 0, 1),
+        (12, &write_1, Out, 512, 0, 0, 1),
+        (13, &write_2, Out, 512, 512, 2, 0),
+        // A command that fails has no data phase of its own: 4 and 9.
+        (4, &[0xff; 6], In, 512, 512, 1, 0),
+        (9, &[0xff; 6], Out, 512, 512, 1, 0),
+    ];
+    for (case, command, direction, length, residue, status, ops) in cases {
+        let mut bench = Bench::new(small());
+        let before = bench.stores[0].disk.clone();
+        let found = if direction == In {
+            let (data, status, residue) = bench.command_in(command, length);
+            let relevant = (length - residue) as usize;
+            assert_eq!(data[..relevant], before[512..512 + relevant], "case {case}");
+            assert!(
+                data[relevant..].iter().all(|byte| *byte == 0),
+                "case {case}"
+            );
+            (status, residue)
+        } else {
+            let data = vec![0xa5; length as usize];
+            let found = bench.command_out(command, &data);
+            let relevant = if ops > 0 { 512 } else { 0 };
+            let disk = &bench.stores[0].disk;
+            assert_eq!(disk[512..512 + relevant], data[..relevant], "case {case}");
+            assert_eq!(
+                disk[512 + relevant..],
+                before[512 + relevant..],
+                "case {case}"
+            );
+            found
+        };
+        assert_eq!(found, (status, residue), "case {case}");
+        assert_eq!(bench.stores[0].ops, ops, "case {case}");
+        bench.assert_fresh();
+    }
+}
+
+/// BOT 1.0, 6.6.1; the compliance test sends these three.
+#[test]
+fn an_invalid_wrapper_wedges_until_reset_recovery() {
+    let good = cbw(1, 0, In, 0, &READY);
+    let mut signature = good.clone();
+    signature[0] = b'X';
+    let long = [&good[..], &[0]].concat();
+    for bad in [
+        &signature,
+        &good[..30].to_vec(),
+        &long,
+        &Vec::new(),
+        &vec![0; 512],
+    ] {
+        let mut bench = Bench::new(small());
+        let early = bench.post_in(13);
+        let id = bench.post_out(bad.clone());
+        assert_eq!(bench.status(id), Status::COMPLETED);
+        assert_eq!(bench.status(early), Status::STALL);
+        // Halted, and the halt says so.
+        assert_eq!(bench.control([0x82, 0, 0, 0, 0x81, 0, 2, 0]).1, [1, 0]);
+        for _ in 0..2 {
+            let (read, write) = (bench.post_in(13), bench.post_out(good.clone()));
+            assert_eq!(bench.status(read), Status::STALL);
+            assert_eq!(bench.status(write), Status::STALL);
+            // To clear the halt alone does not help.
+            assert_eq!(bench.clear_halt(0x81), Status::COMPLETED);
+            assert_eq!(bench.clear_halt(0x02), Status::COMPLETED);
+        }
+        // The reset keeps the halts (BOT 1.0, 3.1).
+        assert_eq!(bench.transport_reset(), Status::COMPLETED);
+        let read = bench.post_in(13);
+        assert_eq!(bench.status(read), Status::STALL);
+        assert_eq!(bench.clear_halt(0x81), Status::COMPLETED);
+        assert_eq!(bench.clear_halt(0x02), Status::COMPLETED);
+        bench.assert_fresh();
+    }
+}
+
+#[test]
+fn configuring_frees_a_wedged_device() {
+    for way in 0..3 {
+        let mut bench = Bench::new(small());
+        bench.post_out(vec![0; 31]);
+        match way {
+            0 => assert_eq!(bench.set_configuration(1), Status::COMPLETED),
+            // SET_INTERFACE
+            1 => assert_eq!(
+                bench.control([1, 11, 0, 0, 0, 0, 0, 0]).0,
+                Status::COMPLETED
+            ),
+            _ => {
+                bench.device.reset();
+                assert_eq!(bench.set_configuration(1), Status::COMPLETED);
+            }
+        }
+        bench.assert_fresh();
+    }
+}
+
+/// Valid but not meaningful (BOT 1.0, 6.2.2): answered as SCSI.
+#[test]
+fn a_wrapper_that_means_nothing_fails() {
+    let mut bench = Bench::new(small());
+    for length in [0, 17, 31] {
+        let mut wrapper = cbw(5, 0, In, 0, &READY);
+        wrapper[14] = length;
+        bench.send(&wrapper);
+        assert_eq!(bench.csw().status, 1);
+        assert_eq!(bench.sense(), (5, 0x24, 0));
+    }
+    // Too short for its command.
+    bench.send(&cbw(5, 0, In, 0, &read_10(0, 0)[..6]));
+    assert_eq!(bench.csw().status, 1);
+    assert_eq!(bench.sense(), (5, 0x24, 0));
+    // Longer than its command, and garbage behind it: what hosts send.
+    let mut wrapper = cbw(5, 18, In, 0, &[3, 0, 0, 0, 18, 0, 0, 0, 0, 0, 0, 0]);
+    wrapper[27..].fill(0x55);
+    bench.send(&wrapper);
+    let data = bench.post_in(18);
+    assert_eq!(bench.data(data).len(), 18);
+    assert_eq!(bench.csw().status, 0);
+}
+
+#[test]
+fn there_is_nothing_behind_other_unit_numbers() {
+    let mut bench = Bench::new(small());
+    bench.send(&cbw(1, 36, In, 9, &[0x12, 0, 0, 0, 36, 0]));
+    let id = bench.post_in(36);
+    assert_eq!(bench.data(id)[0], 0x7f);
+    assert_eq!(bench.csw().status, 0);
+    bench.send(&cbw(2, 512, In, 9, &read_10(0, 1)));
+    let id = bench.post_in(512);
+    assert_eq!(bench.data(id)[..], [0; 512]);
+    assert_eq!(
+        bench.csw(),
+        Csw {
+            tag: 2,
+            residue: 512,
+            status: 1
+        }
+    );
+    bench.send(&cbw(3, 18, In, 9, &[3, 0, 0, 0, 18, 0]));
+    let id = bench.post_in(18);
+    assert_eq!(bench.data(id)[12], 0x25);
+    assert_eq!(bench.csw().status, 0);
+    bench.assert_fresh();
+}
+
+#[test]
+fn class_requests_want_their_exact_parameters() {
+    let mut bench = Bench::unconfigured(vec![small(), small(), small()]);
+    let get_max_lun = [0xa1, 0xfe, 0, 0, 0, 0, 1, 0];
+    assert_eq!(
+        bench.control(get_max_lun).0,
+        Status::STALL,
+        "not configured"
+    );
+    bench.set_configuration(1);
+    assert_eq!(bench.control(get_max_lun), (Status::COMPLETED, vec![2]));
+    for wrong in [
+        [0xa1, 0xfe, 1, 0, 0, 0, 1, 0], // wValue
+        [0xa1, 0xfe, 0, 0, 1, 0, 1, 0], // wIndex
+        [0xa1, 0xfe, 0, 0, 0, 0, 0, 0], // wLength
+        [0xa1, 0xfe, 0, 0, 0, 0, 2, 0],
+        [0x21, 0xff, 1, 0, 0, 0, 0, 0],
+        [0x21, 0xff, 0, 0, 1, 0, 0, 0],
+        [0xa1, 0xff, 0, 0, 0, 0, 1, 0],
+        [0x21, 0xfd, 0, 0, 0, 0, 0, 0],
+        [0xc0, 0x01, 0, 0, 0, 0, 1, 0], // vendor
+    ] {
+        assert_eq!(bench.control(wrong).0, Status::STALL, "{wrong:02x?}");
+    }
+    bench.assert_fresh();
+}
+
+#[test]
+fn each_unit_is_a_disk_with_a_sense_of_its_own() {
+    let mut bench = Bench::unconfigured(vec![small(), small()]);
+    bench.set_configuration(1);
+    bench.send(&cbw(1, 0, Out, 1, &[0xff; 6]));
+    assert_eq!(bench.csw().status, 1);
+    assert_eq!(bench.sense(), (0, 0, 0), "of unit 0");
+    bench.send(&cbw(1, 18, In, 1, &[3, 0, 0, 0, 18, 0]));
+    let id = bench.post_in(18);
+    assert_eq!(bench.data(id)[12], 0x20);
+    bench.csw();
+    bench.send(&cbw(1, 512, Out, 1, &write_10(0, 1)));
+    bench.post_out(vec![1; 512]);
+    assert_eq!(bench.csw().status, 0);
+    assert_eq!(bench.stores[1].disk[..512], [1; 512]);
+    assert_ne!(bench.stores[0].disk[..512], [1; 512]);
+    let (luns, ..) = bench.command_in(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0], 24);
+    assert_eq!(luns[..4], [0, 0, 0, 16]);
+    assert_eq!((luns[9], luns[17]), (0, 1));
+}
+
+#[test]
+fn before_configuration_there_are_no_bulk_endpoints() {
+    let mut bench = Bench::unconfigured(vec![small()]);
+    let (read, write) = (bench.post_in(13), bench.post_out(cbw(1, 0, In, 0, &READY)));
+    assert_eq!(bench.status(read), Status::STALL);
+    assert_eq!(bench.status(write), Status::STALL);
+    bench.set_configuration(1);
+    for address in [0x82, 0x01, 0x83] {
+        let endpoint = usb_descriptors::EndpointAddress::from_byte(address);
+        let id = bench.ids.mint();
+        let transfer = if address & 0x80 == 0 {
+            Transfer::data_out(id, endpoint, Bytes::new())
+        } else {
+            Transfer::data_in(id, endpoint, 1)
+        };
+        bench.submit(transfer);
+        assert_eq!(bench.status(id), Status::STALL);
+    }
+    bench.assert_fresh();
+}
+
+/// What is pending is completed first, then the request.
+#[test]
+fn a_reset_in_every_phase_gives_a_fresh_state() {
+    let resets: [(&str, [u8; 8]); 3] = [
+        ("transport reset", [0x21, 0xff, 0, 0, 0, 0, 0, 0]),
+        ("SET_CONFIGURATION", [0, 9, 1, 0, 0, 0, 0, 0]),
+        ("SET_INTERFACE", [1, 11, 0, 0, 0, 0, 0, 0]),
+    ];
+    for (name, reset) in resets {
+        for phase in 0..7 {
+            let mut bench = Bench::new(small());
+            bench.serving = false;
+            let mut pending = Vec::new();
+            match phase {
+                0 => pending.push(bench.post_in(13)),
+                // Waits for the store, data and status asked for.
+                1 => {
+                    bench.send(&cbw(1, 512, In, 0, &read_10(0, 1)));
+                    pending.extend([bench.post_in(512), bench.post_in(13)]);
+                }
+                // The operation is handed out.
+                2 => {
+                    bench.send(&cbw(1, 512, In, 0, &read_10(0, 1)));
+                    assert!(bench.device.poll_block().is_some());
+                    pending.push(bench.post_in(512));
+                }
+                // Data for the store is missing.
+                3 => bench.send(&cbw(1, 1024, Out, 0, &write_10(0, 2))),
+                // Data is held back, for the store is busy.
+                4 => {
+                    bench.send(&cbw(1, 2048, Out, 0, &write_10(0, 4)));
+                    bench.post_out(vec![1; 512]);
+                    pending.extend([bench.post_out(vec![1; 512]), bench.post_out(vec![1; 512])]);
+                }
+                // Padding.
+                5 => {
+                    bench.send(&cbw(1, 512, In, 0, &READY));
+                    let id = bench.post_in(100);
+                    assert_eq!(bench.data(id).len(), 100);
+                }
+                // The status is due.
+                _ => bench.send(&cbw(1, 0, In, 0, &READY)),
+            }
+            bench.order.clear();
+            assert_eq!(bench.control(reset).0, Status::COMPLETED, "{name}");
+            assert_eq!(bench.order.len(), pending.len() + 1);
+            assert_eq!(
+                bench.order[..pending.len()],
+                pending,
+                "{name}, phase {phase}"
+            );
+            for id in pending {
+                assert_eq!(bench.status(id), Status::CANCELLED, "{name}, phase {phase}");
+            }
+            bench.serving = true;
+            if phase == 2 {
+                // The read of before is still out: nothing new until it comes back.
+                bench.send(&cbw(2, 512, In, 0, &read_10(1, 1)));
+                assert_eq!(bench.stores[0].ops, 0);
+            } else {
+                bench.assert_fresh();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_of_before_never_lands_on_one_of_after() {
+    let mut bench = Bench::new(small());
+    bench.serving = false;
+    bench.send(&cbw(1, 512, Out, 0, &write_10(0, 1)));
+    bench.post_out(vec![1; 512]);
+    let old = bench.device.poll_block().unwrap();
+    bench.transport_reset();
+    bench.send(&cbw(2, 512, Out, 0, &write_10(0, 1)));
+    bench.post_out(vec![2; 512]);
+    assert_eq!(bench.device.poll_block(), None, "the old one is out");
+    bench.device.finish(old.token(), Err(BlockError::Hardware));
+    let new = bench.device.poll_block().unwrap();
+    assert!(matches!(&new, BlockOp::Write { data, .. } if data[..] == [2; 512]));
+    let early = bench.post_in(13);
+    bench.device.finish(old.token(), Err(BlockError::Hardware)); // again: ignored
+    assert!(bench.is_pending(early));
+    bench.device.finish(new.token(), Ok(Bytes::new().into()));
+    bench.run();
+    assert_eq!(
+        bench.csw_of(early),
+        Csw {
+            tag: 2,
+            residue: 0,
+            status: 0
+        }
+    );
+}
+
+#[test]
+fn data_may_be_cut_into_transfers_of_any_size() {
+    let mut bench = Bench::new(small());
+    let expected = bench.stores[0].disk[..2048].to_vec();
+    for sizes in [
+        vec![1, 2, 3, 2042],
+        vec![512; 4],
+        vec![700, 0, 700, 648],
+        vec![2047, 1],
+    ] {
+        bench.send(&cbw(1, 2048, In, 0, &read_10(0, 4)));
+        // All at once, and the status too.
+        let ids: Vec<_> = sizes.iter().map(|size| bench.post_in(*size)).collect();
+        let status = bench.post_in(13);
+        let pieces: Vec<_> = ids.into_iter().map(|id| bench.data(id)).collect();
+        assert!(
+            pieces
+                .iter()
+                .zip(&sizes)
+                .all(|(data, size)| data.len() == *size as usize)
+        );
+        assert_eq!(pieces.concat(), expected);
+        assert_eq!(bench.csw_of(status).residue, 0);
+    }
+    let data = bench::pattern(4096)[1..2049].to_vec();
+    for sizes in [
+        vec![1, 2, 3, 2042],
+        vec![512; 4],
+        vec![700, 0, 700, 648],
+        vec![2047, 1],
+    ] {
+        bench.stores[0].disk.fill(0);
+        bench.send(&cbw(1, 2048, Out, 0, &write_10(0, 4)));
+        let mut rest = &data[..];
+        for size in sizes {
+            let (piece, next) = rest.split_at(size);
+            rest = next;
+            let id = bench.post_out(piece.to_vec());
+            assert_eq!(bench.done(id).actual, Actual::Out(piece.len() as u32));
+        }
+        assert_eq!(
+            bench.csw(),
+            Csw {
+                tag: 1,
+                residue: 0,
+                status: 0
+            }
+        );
+        assert_eq!(bench.stores[0].disk[..2048], data);
+    }
+}
+
+#[test]
+fn out_transfers_are_held_back_while_the_store_is_busy() {
+    let mut bench = Bench::new(small());
+    bench.serving = false;
+    bench.send(&cbw(1, 4096, Out, 0, &write_10(0, 8)));
+    let ids: Vec<_> = (0..8).map(|fill| bench.post_out(vec![fill; 512])).collect();
+    let taken = |bench: &Bench| ids.iter().filter(|id| !bench.is_pending(**id)).count();
+    assert_eq!(taken(&bench), 1, "handed out");
+    let mut writes = 0;
+    while let Some(op) = bench.device.poll_block() {
+        assert_eq!(bench.device.poll_block(), None, "one at a time");
+        writes += 1;
+        bench.run();
+        assert!(taken(&bench) <= writes + 1, "one more is taken meanwhile");
+        bench.device.finish(op.token(), Ok(Bytes::new().into()));
+        bench.run();
+    }
+    assert_eq!((writes, taken(&bench)), (8, 8));
+    assert_eq!(bench.csw().status, 0);
+}
+
+#[test]
+fn the_status_waits_for_the_store_and_tells_of_its_error() {
+    let mut bench = Bench::new(small());
+    bench.serving = false;
+    bench.send(&cbw(1, 512, Out, 0, &write_10(3, 1)));
+    let data = bench.post_out(vec![1; 512]);
+    assert_eq!(bench.status(data), Status::COMPLETED, "at once");
+    let status = bench.post_in(13);
+    let op = bench.device.poll_block().unwrap();
+    bench.run();
+    assert!(bench.is_pending(status));
+    bench.device.finish(op.token(), Err(BlockError::NoSpace));
+    bench.run();
+    assert_eq!(bench.csw_of(status).status, 1);
+    assert_eq!(bench.sense(), (7, 0x27, 7));
+    assert_eq!(bench.sense(), (0, 0, 0), "told once");
+}
+
+#[test]
+fn a_read_that_fails_in_the_middle_gives_what_there_was() {
+    // Two operations: 1 MiB, and the rest.
+    let mut bench = Bench::new(disk(BlockSize::BYTES_512, 4096));
+    bench.serving = false;
+    let length = (1 << 20) + 4096;
+    bench.send(&cbw(1, length, In, 0, &read_10(0, 2048 + 8)));
+    let op = bench.device.poll_block().unwrap();
+    let data = bench.stores[0].serve(&op);
+    bench.device.finish(op.token(), data);
+    assert_eq!(
+        bench.device.poll_block(),
+        None,
+        "not before the host takes some"
+    );
+    let first = bench.post_in(512);
+    assert_eq!(bench.data(first)[..], bench.stores[0].disk[..512]);
+    let op = bench.device.poll_block().unwrap();
+    let bad = BlockError::Medium {
+        offset: (1 << 20) + 1024,
+    };
+    bench.device.finish(op.token(), Err(bad));
+    let rest = bench.post_in(length - 512);
+    let rest = bench.data(rest);
+    assert_eq!(rest[..(1 << 20) - 512], bench.stores[0].disk[512..1 << 20]);
+    assert!(rest[(1 << 20) - 512..].iter().all(|byte| *byte == 0));
+    assert_eq!(
+        bench.csw(),
+        Csw {
+            tag: 1,
+            residue: 4096,
+            status: 1
+        }
+    );
+    let (sense, ..) = bench.command_in(&[3, 0, 0, 0, 18, 0], 18);
+    assert_eq!((sense[0], &sense[3..7]), (0xf0, &2050u32.to_be_bytes()[..]));
+}
+
+#[test]
+fn a_store_that_gives_too_much_or_too_little_is_repaired() {
+    let mut bench = Bench::new(small());
+    bench.serving = false;
+    for (given, status) in [(600, 0), (512, 0), (511, 1), (0, 1)] {
+        bench.send(&cbw(1, 512, In, 0, &read_10(0, 1)));
+        let op = bench.device.poll_block().unwrap();
+        bench.device.finish(op.token(), Ok(vec![7; given].into()));
+        let data = bench.post_in(512);
+        let fill = if status == 0 { 7 } else { 0 };
+        assert_eq!(bench.data(data)[..], [fill; 512]);
+        assert_eq!(bench.csw().status, status);
+    }
+    assert_eq!(bench.sense(), (4, 0x44, 0));
+}
+
+#[test]
+fn any_transfer_can_be_cancelled_once() {
+    let mut bench = Bench::new(small());
+    bench.serving = false;
+    let ids = [bench.post_in(13), bench.post_in(13), bench.post_in(13)];
+    bench.device.cancel(ids[1]);
+    bench.device.cancel(ids[1]);
+    bench.run();
+    assert_eq!(bench.status(ids[1]), Status::CANCELLED);
+    bench.send(&cbw(4, 0, In, 0, &READY));
+    assert_eq!(bench.csw_of(ids[0]).tag, 4);
+    bench.send(&cbw(5, 0, In, 0, &READY));
+    assert_eq!(bench.csw_of(ids[2]).tag, 5);
+    // An OUT transfer of which a part was taken says how much.
+    bench.send(&cbw(6, 3 << 20, Out, 0, &write_10(0, 1)));
+    assert_eq!(bench.device.poll_block(), None);
+    bench.device.cancel(ids[0]);
+    bench.run();
+    assert!(bench.completions.is_empty());
+}
+
+#[test]
+fn a_cancelled_write_says_how_much_was_taken() {
+    let mut bench = Bench::new(disk(BlockSize::BYTES_512, 1 << 14));
+    bench.serving = false;
+    bench.send(&cbw(6, 4 << 20, Out, 0, &write_10(0, 1 << 13)));
+    let id = bench.post_out(vec![1; 4 << 20]);
+    assert!(
+        bench.is_pending(id),
+        "one piece is handed out, three are left"
+    );
+    bench.device.cancel(id);
+    bench.run();
+    let done = bench.done(id);
+    assert_eq!(
+        (done.status, done.actual),
+        (Status::CANCELLED, Actual::Out(1 << 20))
+    );
+    bench.serving = true;
+    bench.run();
+    bench.recover();
+    bench.assert_fresh();
+}
+
+#[test]
+fn a_host_may_halt_an_endpoint_by_itself() {
+    let mut bench = Bench::new(small());
+    let early = bench.post_in(13);
+    assert_eq!(
+        bench.control([2, 3, 0, 0, 0x81, 0, 0, 0]).0,
+        Status::COMPLETED
+    );
+    assert_eq!(bench.status(early), Status::STALL);
+    bench.send(&cbw(1, 0, In, 0, &READY));
+    let halted = bench.post_in(13);
+    assert_eq!(bench.status(halted), Status::STALL);
+    assert_eq!(bench.clear_halt(0x81), Status::COMPLETED);
+    assert_eq!(
+        bench.csw(),
+        Csw {
+            tag: 1,
+            residue: 0,
+            status: 0
+        },
+        "it was held"
+    );
+}
+
+#[test]
+fn transfers_of_absurd_size_are_refused() {
+    let mut bench = Bench::new(small());
+    bench.send(&cbw(1, u32::MAX, In, 0, &READY));
+    let id = bench.post_in(u32::MAX);
+    assert_eq!(bench.status(id), Status::NO_MEMORY);
+    let id = bench.post_in(16 << 20);
+    assert_eq!(bench.data(id).len(), 16 << 20);
+    bench.recover();
+    bench.assert_fresh();
+    bench.send(&cbw(1, 0, In, 0, &READY));
+    let id = bench.post_in(5);
+    let done = bench.done(id);
+    assert_eq!((done.status, done.actual.len()), (Status::OVERFLOW, 5));
+    bench.assert_fresh();
+}
+
+#[test]
+fn the_same_tag_may_come_again() {
+    let mut bench = Bench::new(small());
+    for _ in 0..3 {
+        bench.send(&cbw(999, 512, In, 0, &read_10(2, 1)));
+        let id = bench.post_in(512);
+        assert_eq!(bench.data(id)[..], bench.stores[0].disk[1024..1536]);
+        assert_eq!(
+            bench.csw(),
+            Csw {
+                tag: 999,
+                residue: 0,
+                status: 0
+            }
+        );
+    }
+}
+
+/// From the store to the host's transfer, and from the host's transfer to the store.
+#[test]
+fn payloads_are_not_copied() {
+    let mut bench = Bench::new(disk(BlockSize::BYTES_512, 4096));
+    bench.serving = false;
+    let stored = Bytes::from(vec![1; 1 << 20]);
+    bench.send(&cbw(1, 1 << 20, In, 0, &read_10(0, 2048)));
+    let op = bench.device.poll_block().unwrap();
+    bench.device.finish(op.token(), Ok(stored.clone().into()));
+    let ids = [bench.post_in(1 << 19), bench.post_in(1 << 19)];
+    for (id, at) in ids.into_iter().zip([0, 1 << 19]) {
+        let Actual::In(data) = bench.done(id).actual else {
+            panic!()
+        };
+        let mut pieces = data.iter();
+        let piece = pieces.next().unwrap();
+        assert_eq!(
+            (piece.as_ptr(), piece.len()),
+            (stored[at..].as_ptr(), 1 << 19)
+        );
+        assert_eq!(pieces.next(), None);
+    }
+    bench.csw();
+    let sent = Bytes::from(vec![2; 1 << 20]);
+    bench.send(&cbw(2, 1 << 20, Out, 0, &write_10(0, 2048)));
+    bench.post_out(sent.clone());
+    let Some(BlockOp::Write {
+        data,
+        durable: false,
+        ..
+    }) = bench.device.poll_block()
+    else {
+        panic!()
+    };
+    assert_eq!((data.as_ptr(), data.len()), (sent.as_ptr(), sent.len()));
+}
+
+#[test]
+fn descriptors_are_complete_at_every_speed() {
+    for speed in [Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus] {
+        let options = msc_bot::BotOptions::new(speed)
+            .vendor_id(0x1234)
+            .product_id(0x5678);
+        let unit = msc_bot::LogicalUnit::new(small());
+        let device = msc_bot::BotDevice::new(options.serial("SERIAL"), [unit]).unwrap();
+        let all = device.descriptors();
+        let read = all.device().unwrap();
+        assert_eq!((read.vendor_id(), read.product_id()), (0x1234, 0x5678));
+        assert_eq!(
+            all.string(read.serial_string()).unwrap().to_string(),
+            "SERIAL"
+        );
+        assert_eq!(all.bos.is_some(), speed.is_super());
+        assert_eq!(all.qualifier.is_some(), !speed.is_super());
+        assert_eq!(
+            all.other_speed_configurations.len(),
+            usize::from(!speed.is_super())
+        );
+        let configuration = Configuration::parse(&all.configurations[0]).unwrap();
+        assert_eq!(
+            configuration.interface(0, 0).unwrap().endpoints().count(),
+            2
+        );
+    }
+    let low = msc_bot::BotOptions::new(Speed::Low);
+    let unit = msc_bot::LogicalUnit::new(small());
+    assert!(msc_bot::BotDevice::new(low, [unit]).is_err());
+    let units = |count| (0..count).map(|_| msc_bot::LogicalUnit::new(small()));
+    let options = || msc_bot::BotOptions::new(Speed::High);
+    assert!(msc_bot::BotDevice::new(options(), units(16)).is_ok());
+    for too_many in [17, 300] {
+        let error = msc_bot::BotDevice::new(options(), units(too_many)).unwrap_err();
+        assert_eq!(error, msc_bot::BotError::TooManyUnits);
+    }
+}
