@@ -193,7 +193,8 @@ pub enum BlockOp {
         /// Finished only when the data would survive a loss of power.
         durable: bool,
     },
-    /// Makes a range read as zeros; finished with no bytes.
+    /// Makes a range read as zeros; finished with no bytes. For commands that give blocks back
+    /// (UNMAP, WRITE SAME), of which no unit says yet that it knows them.
     Zero {
         /// Its name.
         token: BlockToken,

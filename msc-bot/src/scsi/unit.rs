@@ -326,7 +326,6 @@ impl LogicalUnit {
             Command::TestUnitReady => return self.check_medium().map(|()| Work::End(Ok(()))),
             Command::StartStopUnit => return self.start_stop(cdb),
             Command::PreventAllow => {
-                self.check_medium()?;
                 self.locked = cdb.bit(4, 0x03);
                 return Ok(Work::End(Ok(())));
             }

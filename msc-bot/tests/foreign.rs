@@ -1,0 +1,442 @@
+//! The initiator against devices that stall, answer wrongly, or break down: what other firmware
+//! does.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use msc_bot::{Initiator, ScsiError, Sense, SenseKey};
+use usb_descriptors::build::{Configuration, Device, Endpoint, Interface};
+use usb_descriptors::{ClassCode, EndpointAddress, SetupPacket, Speed};
+use usb_transfer::{
+    Actual, Completion, DeviceDescriptors, Frontend, Function, FunctionEvent, HostEvent, Kind,
+    Payload, Segments, Status, Transfer, TransferId, exchange,
+};
+
+const BULK_IN: EndpointAddress = EndpointAddress::from_byte(0x83);
+const BULK_OUT: EndpointAddress = EndpointAddress::from_byte(0x04);
+const CLASS_RESET: [u8; 2] = [0x21, 0xff];
+
+/// What the next READ meets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Quirk {
+    /// The data stalls, the status follows once the halt is cleared.
+    StallData,
+    /// So too, but what is queued behind the stall stalls as well.
+    StallDataAndQueue,
+    /// The data is short, then a stall.
+    ShortThenStall,
+    /// The status stalls once.
+    StallStatus,
+    /// The status stalls whatever is done, until the transport is reset.
+    StallStatusAlways,
+    /// The command wrapper stalls.
+    StallWrapper,
+    WrongTag,
+    WrongSignature,
+    ShortStatus,
+    PhaseError,
+    ResidueTooLarge,
+    UnitAttention,
+    Babble,
+}
+
+#[derive(Default)]
+struct Foreign {
+    events: VecDeque<Completion>,
+    ins: VecDeque<(TransferId, u32)>,
+    /// What the device has to send, in order; `None` is a stall that halts.
+    sends: VecDeque<Option<Vec<u8>>>,
+    out_left: usize,
+    in_halted: bool,
+    stalls_queue: bool,
+    sense: [u8; 3],
+    /// How often the quirk is shown.
+    quirks: Vec<Quirk>,
+    resets: usize,
+    refuses_reset: bool,
+    /// READ and WRITE that were done, and everything asked on endpoint 0.
+    done: usize,
+    requests: Vec<[u8; 8]>,
+    written: Vec<u8>,
+}
+
+fn csw(tag: u32, residue: u32, status: u8) -> Vec<u8> {
+    let mut bytes = b"USBS".to_vec();
+    bytes.extend(tag.to_le_bytes());
+    bytes.extend(residue.to_le_bytes());
+    bytes.push(status);
+    bytes
+}
+
+impl Foreign {
+    fn descriptors() -> DeviceDescriptors {
+        let vendor = Interface::new(0, ClassCode::new(0xff, 0, 0));
+        let storage = Interface::new(2, ClassCode::MASS_STORAGE_BULK_ONLY)
+            .endpoint(Endpoint::bulk(BULK_OUT))
+            .endpoint(Endpoint::bulk(BULK_IN));
+        let configuration = Configuration::new(5).interface(vendor).interface(storage);
+        let device = Device::new(1, 2).to_bytes(Speed::High);
+        let mut all = DeviceDescriptors::new(Speed::High, device);
+        let bytes = configuration.to_bytes(Speed::High).unwrap();
+        all.configurations.push(bytes.into());
+        all
+    }
+
+    fn push(&mut self, completion: Completion) {
+        self.events.push_back(completion);
+    }
+
+    fn send(&mut self, bytes: impl Into<Vec<u8>>) {
+        self.sends.push_back(Some(bytes.into()));
+    }
+
+    fn wrapper(&mut self, bytes: &[u8]) -> Status {
+        let tag = u32::from_le_bytes(bytes[4..8].try_into().unwrap());
+        let length = u32::from_le_bytes(bytes[8..12].try_into().unwrap());
+        let (quirk, opcode) = (self.quirks.last().copied(), bytes[15]);
+        let mut answer = vec![0; length as usize];
+        let (mut residue, mut status) = (0, 0);
+        match opcode {
+            0x00 => {}
+            0x12 => answer[8..36].copy_from_slice(b"Foreign Device          9.99"),
+            0x25 => answer.copy_from_slice(&[0, 0, 0, 99, 0, 0, 2, 0]),
+            0x03 => {
+                answer[..3].copy_from_slice(&[0x70, 0, self.sense[0]]);
+                answer[12..14].copy_from_slice(&self.sense[1..]);
+                self.sense = [0; 3];
+            }
+            0x28 if quirk.is_some() => {
+                self.quirks.pop();
+                return self.misbehave(quirk.unwrap(), tag, answer);
+            }
+            0x28 => {
+                answer.fill(bytes[20]);
+                self.done += 1;
+            }
+            0x2a => {
+                self.done += 1;
+                self.out_left = length as usize;
+                answer.clear();
+            }
+            _ => {
+                self.sense = [5, 0x20, 0];
+                (residue, status) = (length, 1);
+            }
+        }
+        if !answer.is_empty() {
+            self.send(answer);
+        }
+        self.send(csw(tag, residue, status));
+        Status::COMPLETED
+    }
+
+    fn misbehave(&mut self, quirk: Quirk, tag: u32, mut answer: Vec<u8>) -> Status {
+        let length = answer.len() as u32;
+        match quirk {
+            Quirk::StallData | Quirk::StallDataAndQueue | Quirk::ShortThenStall => {
+                self.stalls_queue = quirk == Quirk::StallDataAndQueue;
+                if quirk == Quirk::ShortThenStall {
+                    answer.truncate(100);
+                    self.send(answer);
+                }
+                self.sends.push_back(None);
+                self.sense = [3, 0x11, 0];
+                self.send(csw(tag, length, 1));
+            }
+            Quirk::UnitAttention => {
+                self.sense = [6, 0x29, 0];
+                self.send(answer);
+                self.send(csw(tag, length, 1));
+            }
+            Quirk::StallStatus => {
+                self.send(answer);
+                self.sends.push_back(None);
+                self.send(csw(tag, 0, 0));
+            }
+            Quirk::StallStatusAlways => {
+                self.send(answer);
+                self.sends.extend([None, None, None, None]);
+            }
+            Quirk::StallWrapper => return Status::STALL,
+            Quirk::Babble => {
+                answer.extend([0; 100]);
+                self.send(answer);
+                self.send(csw(tag, 0, 0));
+            }
+            wrong => {
+                self.send(answer);
+                let mut status = match wrong {
+                    Quirk::WrongTag => csw(tag + 1, 0, 0),
+                    Quirk::PhaseError => csw(tag, 0, 2),
+                    Quirk::ResidueTooLarge => csw(tag, length + 1, 0),
+                    _ => csw(tag, 0, 0),
+                };
+                match wrong {
+                    Quirk::WrongSignature => status[3] = b'C',
+                    Quirk::ShortStatus => status.truncate(12),
+                    _ => {}
+                }
+                self.send(status);
+            }
+        }
+        Status::COMPLETED
+    }
+
+    fn serve(&mut self) {
+        while let Some((id, length)) = self.ins.front().copied() {
+            let stall = Completion::failed(id, usb_descriptors::Direction::In, Status::STALL);
+            if self.in_halted {
+                if !self.stalls_queue {
+                    return; // as host controllers do: it waits
+                }
+                self.push(stall);
+            } else {
+                match self.sends.pop_front() {
+                    None => return,
+                    Some(None) => {
+                        self.in_halted = true;
+                        self.push(stall);
+                    }
+                    Some(Some(mut data)) => {
+                        let status = if data.len() > length as usize {
+                            data.truncate(length as usize);
+                            Status::OVERFLOW
+                        } else {
+                            Status::COMPLETED
+                        };
+                        self.push(Completion::new(id, status, Actual::In(data.into())));
+                    }
+                }
+            }
+            self.ins.pop_front();
+        }
+    }
+
+    fn control(&mut self, setup: SetupPacket) -> Status {
+        self.requests.push(setup.to_bytes());
+        let clear_in = SetupPacket::clear_halt(BULK_IN);
+        if setup == clear_in {
+            (self.in_halted, self.stalls_queue) = (false, false);
+        }
+        if setup.to_bytes()[..2] == CLASS_RESET {
+            self.resets += 1;
+            if self.refuses_reset {
+                return Status::STALL;
+            }
+            self.sends.clear();
+            self.out_left = 0;
+        }
+        if setup.request == 0xfe {
+            Status::STALL
+        } else {
+            Status::COMPLETED
+        }
+    }
+}
+
+impl Function for Foreign {
+    fn submit(&mut self, transfer: Transfer) {
+        if let Kind::Control(setup) = transfer.kind {
+            let status = self.control(setup);
+            let completion = match status {
+                Status::COMPLETED => transfer.complete_out(),
+                status => transfer.fail(status),
+            };
+            self.push(completion);
+        } else {
+            match (&transfer.payload, transfer.endpoint) {
+                (Payload::In { length }, BULK_IN) => self.ins.push_back((transfer.id, *length)),
+                (Payload::Out(data), BULK_OUT) => {
+                    let data = data.clone();
+                    let mut status = Status::COMPLETED;
+                    if self.out_left > 0 {
+                        self.out_left -= data.len();
+                        self.written.extend_from_slice(&data);
+                    } else {
+                        status = self.wrapper(&data);
+                    }
+                    self.push(match status {
+                        Status::COMPLETED => transfer.complete_out(),
+                        status => transfer.fail(status),
+                    });
+                }
+                _ => panic!("another endpoint"),
+            }
+        }
+        self.serve();
+    }
+
+    fn cancel(&mut self, id: TransferId) {
+        if let Some(at) = self.ins.iter().position(|(each, _)| *each == id) {
+            self.ins.remove(at);
+            let direction = usb_descriptors::Direction::In;
+            self.push(Completion::failed(id, direction, Status::CANCELLED));
+        }
+    }
+
+    fn reset(&mut self) {
+        while let Some((id, _)) = self.ins.front().copied() {
+            self.cancel(id);
+        }
+    }
+
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        self.events.pop_front().map(FunctionEvent::Complete)
+    }
+}
+
+fn run(quirks: &[Quirk]) -> (Result<Segments, ScsiError>, Foreign) {
+    let mut device = Foreign {
+        quirks: quirks.to_vec(),
+        ..Foreign::default()
+    };
+    let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+    let ticket = host.read(7, 2);
+    exchange(&mut host, &mut device);
+    let (done, result) = host.result().expect("it ends");
+    assert_eq!(done, ticket);
+    assert_eq!(host.pending(), 0);
+    // Whatever happened, the device works afterwards.
+    device.quirks.clear();
+    host.read(9, 1);
+    exchange(&mut host, &mut device);
+    let (_, after) = host.result().unwrap();
+    assert_eq!(after.unwrap().to_bytes(), vec![9; 512]);
+    assert_eq!(host.unit().unwrap().vendor, "Foreign");
+    (result, device)
+}
+
+#[test]
+fn a_device_with_other_numbers_is_found_and_configured() {
+    let (result, device) = run(&[]);
+    assert_eq!(result.unwrap().to_bytes(), vec![7; 1024]);
+    assert_eq!(
+        device.requests[0],
+        SetupPacket::set_configuration(5).to_bytes()
+    );
+    assert_eq!(device.requests[1], [0xa1, 0xfe, 0, 0, 2, 0, 1, 0]);
+    assert_eq!(device.resets, 0);
+}
+
+#[test]
+fn a_stall_of_data_is_cleared_and_the_sense_told() {
+    for quirk in [Quirk::StallData, Quirk::StallDataAndQueue] {
+        let (result, device) = run(&[quirk]);
+        assert_eq!(
+            result,
+            Err(ScsiError::Sense(Sense::READ_ERROR)),
+            "{quirk:?}"
+        );
+        assert_eq!(device.resets, 0, "{quirk:?}: no reset for what is no fault");
+    }
+}
+
+/// The status read meets the stall, and is repeated.
+#[test]
+fn a_stall_before_the_status_is_cleared() {
+    let (result, device) = run(&[Quirk::ShortThenStall]);
+    assert_eq!(result, Err(ScsiError::Sense(Sense::READ_ERROR)));
+    assert_eq!(device.resets, 0);
+    let (result, device) = run(&[Quirk::StallStatus]);
+    assert_eq!(result.unwrap().len(), 1024);
+    assert_eq!(device.resets, 0);
+}
+
+#[test]
+fn broken_transport_is_reset_and_the_command_repeated() {
+    for quirk in [
+        Quirk::StallStatusAlways,
+        Quirk::StallWrapper,
+        Quirk::WrongTag,
+        Quirk::WrongSignature,
+        Quirk::ShortStatus,
+        Quirk::PhaseError,
+        Quirk::ResidueTooLarge,
+        Quirk::Babble,
+    ] {
+        let (result, device) = run(&[quirk]);
+        assert_eq!(result.unwrap().to_bytes(), vec![7; 1024], "{quirk:?}");
+        assert_eq!(device.resets, 1, "{quirk:?}");
+        let at = device
+            .requests
+            .iter()
+            .position(|each| each[..2] == CLASS_RESET)
+            .unwrap();
+        let recovery = &device.requests[at..at + 3];
+        assert_eq!(recovery[0], [0x21, 0xff, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(recovery[1], SetupPacket::clear_halt(BULK_IN).to_bytes());
+        assert_eq!(recovery[2], SetupPacket::clear_halt(BULK_OUT).to_bytes());
+        // Three times in a row is enough.
+        let (result, device) = run(&[quirk; 3]);
+        assert_eq!(result, Err(ScsiError::Transport), "{quirk:?}");
+        assert_eq!(device.resets, 3);
+    }
+}
+
+#[test]
+fn a_unit_attention_is_but_a_notice() {
+    let (result, device) = run(&[Quirk::UnitAttention]);
+    assert_eq!(result.unwrap().len(), 1024);
+    assert_eq!(device.resets, 0);
+    let (result, _) = run(&[Quirk::UnitAttention; 3]);
+    let sense = Sense::new(SenseKey::UNIT_ATTENTION, 0x29, 0);
+    assert_eq!(result, Err(ScsiError::Sense(sense)));
+}
+
+#[test]
+fn a_device_that_does_not_recover_is_given_up() {
+    let mut device = Foreign {
+        quirks: vec![Quirk::PhaseError],
+        refuses_reset: true,
+        ..Foreign::default()
+    };
+    let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+    host.read(0, 1);
+    host.write(0, Bytes::from(vec![0; 512]));
+    exchange(&mut host, &mut device);
+    for _ in 0..2 {
+        let (_, result) = host.result().unwrap();
+        assert_eq!(result, Err(ScsiError::Device(Status::STALL)));
+    }
+    assert_eq!(host.error(), Some(ScsiError::Device(Status::STALL)));
+    assert_eq!((host.pending(), host.poll()), (0, None));
+}
+
+#[test]
+fn writes_reach_the_device_and_an_unknown_flush_is_none() {
+    let mut device = Foreign::default();
+    let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+    let data: Vec<u8> = (0..400 * 512u32).map(|at| (at / 512) as u8).collect();
+    host.write(0, Bytes::from(data.clone()));
+    host.flush();
+    exchange(&mut host, &mut device);
+    assert_eq!(host.result().unwrap().1.unwrap().len(), 0);
+    assert_eq!(host.result().unwrap().1.unwrap().len(), 0);
+    assert_eq!(
+        (device.written == data, device.done),
+        (true, 2),
+        "two commands"
+    );
+}
+
+#[test]
+fn a_device_that_goes_takes_all_requests_with_it() {
+    let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+    host.read(0, 1);
+    let Some(HostEvent::Submit(transfer)) = host.poll() else {
+        panic!()
+    };
+    host.complete(transfer.fail(Status::DISCONNECTED));
+    host.detach();
+    assert_eq!(
+        host.result().unwrap().1,
+        Err(ScsiError::Device(Status::DISCONNECTED))
+    );
+    assert_eq!(host.poll(), Some(HostEvent::Reset));
+    assert_eq!(host.poll(), None);
+}
