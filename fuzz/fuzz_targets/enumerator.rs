@@ -1,0 +1,4 @@
+//! See `fuzz::enumerator`.
+#![cfg_attr(fuzzing, no_main)]
+
+fuzz::target!(enumerator);

@@ -1,0 +1,272 @@
+//! Where the search starts: a few meaningful inputs for each target, most of them bytes that real
+//! kernels sent.
+
+use usb_descriptors::build::{Configuration, Device, Endpoint, Interface};
+use usb_descriptors::{ClassCode, DescriptorType, EndpointAddress, Speed, build};
+use usb_transfer::DeviceDescriptors;
+
+use crate::urb::{HEADER, Header, PACKET};
+
+/// An input to be committed as `corpus/TARGET/NAME`.
+#[derive(Debug)]
+pub struct Seed {
+    /// The target.
+    pub target: &'static str,
+    /// The file's name.
+    pub name: &'static str,
+    /// The input.
+    pub bytes: Vec<u8>,
+}
+
+/// What a client and a server said to each other; see the README beside the files.
+struct Recording {
+    client: &'static [u8],
+    server: &'static [u8],
+}
+
+const MSC: Recording = Recording {
+    client: include_bytes!("../../usbip-proto/tests/data/msc.c2s.bin"),
+    server: include_bytes!("../../usbip-proto/tests/data/msc.s2c.bin"),
+};
+
+const ZERO: Recording = Recording {
+    client: include_bytes!("../../usbip-proto/tests/data/zero.c2s.bin"),
+    server: include_bytes!("../../usbip-proto/tests/data/zero.s2c.bin"),
+};
+
+const REQ_IMPORT: usize = 40;
+const REP_IMPORT: usize = 320;
+
+/// All seeds.
+pub fn all() -> Vec<Seed> {
+    let seed = |target, name, bytes| Seed {
+        target,
+        name,
+        bytes,
+    };
+    let (msc, zero) = (MSC.client_messages(), ZERO.client_messages());
+    let (msc_replies, zero_replies) = (MSC.server_messages(&msc), ZERO.server_messages(&zero));
+    let high = device(Speed::High);
+    let fast = device(Speed::Super);
+    let choices: Vec<u8> = (0..=255).collect();
+    let mixed: Vec<u8> = (0..400_u32)
+        .map(|at| (at * at / 7 + at * 31) as u8)
+        .collect();
+    let mut flat = high.device.to_vec();
+    flat.extend(&high.configurations[0]);
+    flat.extend(high.qualifier.iter().flatten());
+    high.strings
+        .iter()
+        .for_each(|string| flat.extend(&string.descriptor));
+    let mut superspeed = fast.configurations[0].to_vec();
+    superspeed.extend(fast.bos.iter().flatten());
+    let unlinked = [
+        &msc[2][..],
+        &unlink(0x100, &msc[2]),
+        &unlink(0x101, &msc[0]),
+    ]
+    .concat();
+    let list = [
+        &[0x01, 0x11, 0x00, 0x05, 0, 0, 0, 0, 0, 0, 0, 1][..],
+        &record(2),
+    ]
+    .concat();
+    vec![
+        seed("usbip_server", "enumeration", join(&[], &msc[..8].concat())),
+        seed("usbip_server", "disk", join(&choices, &msc[8..20].concat())),
+        seed(
+            "usbip_server",
+            "isochronous",
+            join(&[], &zero[12..].concat()),
+        ),
+        seed("usbip_server", "unlink", join(&[0, 0, 0, 0], &unlinked)),
+        seed("usbip_server", "composed", join(&mixed, &[])),
+        seed(
+            "usbip_client",
+            "control",
+            client(&[1, 1, 1], &msc_replies[0]),
+        ),
+        seed(
+            "usbip_client",
+            "isochronous",
+            client(&[2, 2, 2], &zero_replies[12]),
+        ),
+        seed("usbip_client", "composed", join(&mixed, &[])),
+        seed(
+            "usbip_handshake",
+            "import-request",
+            join(&[], &MSC.client[..REQ_IMPORT]),
+        ),
+        seed(
+            "usbip_handshake",
+            "list-request",
+            join(&[], &[1, 0x11, 0x80, 5, 0, 0, 0, 0]),
+        ),
+        seed("usbip_handshake", "list", join(&[0, 1], &list)),
+        seed("usbip_handshake", "import", join(&[0, 2], &import())),
+        seed(
+            "usbip_handshake",
+            "refusal",
+            join(&[0, 2], &[1, 0x11, 0, 3, 0, 0, 0, 4]),
+        ),
+        seed("control_endpoint", "good-device", join(&choices, &[])),
+        seed("control_endpoint", "raw-device", join(&mixed, &flat)),
+        seed("enumerator", "good-device", join(&[], &[])),
+        seed("enumerator", "raw-answers", join(&mixed, &flat)),
+        seed("enumerator", "wrong-bytes", join(&[9; 100], &[])),
+        seed("descriptors", "high-speed", flat),
+        seed("descriptors", "superspeed", superspeed),
+        seed(
+            "descriptors",
+            "other-speed",
+            high.other_speed_configurations[0].to_vec(),
+        ),
+        seed("descriptors", "gadget", answers(&msc, &msc_replies)),
+        seed("vhci_status", "one-controller", STATUS.into()),
+        seed(
+            "vhci_status",
+            "unknown-hub",
+            b"hub port\nxs  0000 004".into(),
+        ),
+    ]
+}
+
+/// A good device with something of everything: bulk and interrupt endpoints, an alternate setting,
+/// strings, and what belongs to its speed.
+pub fn device(speed: Speed) -> DeviceDescriptors {
+    let device = Device::new(0x1209, 0x0001)
+        .product_string(1)
+        .serial_string(2);
+    let endpoint = |address| Endpoint::bulk(EndpointAddress::from_byte(address));
+    let mut configuration = Configuration::new(1).max_power(100).remote_wakeup();
+    let storage = Interface::new(0, ClassCode::MASS_STORAGE_BULK_ONLY);
+    let setting = Interface::new(1, ClassCode::new(0xff, 0, 0));
+    // Low speed has no bulk endpoints.
+    configuration = if speed == Speed::Low {
+        configuration.interface(storage).interface(setting)
+    } else {
+        configuration
+            .interface(storage.endpoint(endpoint(0x81)).endpoint(endpoint(0x02)))
+            .interface(setting.clone())
+            .interface(setting.alternate_setting(1).endpoint(endpoint(0x83)))
+    };
+    let mut all = DeviceDescriptors::new(speed, device.to_bytes(speed));
+    let bytes = configuration.to_bytes(speed).expect("it can be built");
+    all.configurations.push(bytes.into());
+    if let Speed::Full | Speed::High = speed {
+        all.qualifier = Some(device.to_qualifier_bytes().to_vec().into());
+        let bytes = configuration.to_other_speed_bytes(Speed::Full);
+        all.other_speed_configurations
+            .push(bytes.expect("it can be built").into());
+    }
+    if speed.is_super() {
+        all.bos = Some(build::superspeed_bos().to_vec().into());
+    }
+    all.add_string(1, "A device").expect("a short text");
+    all.add_string(2, "0123456789AB").expect("a short text");
+    all
+}
+
+/// Two controllers' worth of a `status` file.
+const STATUS: &str = "\
+hub port sta spd dev      sockfd local_busid
+hs  0000 006 003 00010002 000003 1-1
+hs  0001 004 000 00000000 000000 0-0
+hs  0002 005 000 00000000 000000 0-0
+ss  0003 004 000 00000000 000000 0-0
+ss  0004 006 005 00020003 000004 2-1
+";
+
+/// As `split` cuts it.
+fn join(choices: &[u8], stream: &[u8]) -> Vec<u8> {
+    let count = u16::try_from(choices.len()).expect("few choices");
+    [&count.to_be_bytes()[..], choices, stream].concat()
+}
+
+/// Three transfers of a kind and a reply to one of them: choices for `choices::transfer`, each
+/// number below some count in two bytes.
+fn client(kinds: &[u8], reply: &[u8]) -> Vec<u8> {
+    let mut choices = Vec::new();
+    for &kind in kinds {
+        choices.extend([0, 4, 0, 0x81, 0, kind]);
+        if kind == 2 {
+            choices.extend([0, 4, 0, 0]);
+        } else {
+            choices.extend([0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0]);
+        }
+        choices.extend([0, 0]);
+    }
+    let mut reply = reply.to_vec();
+    reply[4..8].copy_from_slice(&1_u32.to_be_bytes());
+    join(&choices, &reply)
+}
+
+fn unlink(seqnum: u32, target: &[u8]) -> Vec<u8> {
+    let target = Header::read(target).expect("a request").seqnum;
+    let header = Header {
+        command: crate::urb::CMD_UNLINK,
+        seqnum,
+        word: target,
+        ..Header::default()
+    };
+    let mut bytes = Vec::new();
+    header.put(&mut bytes);
+    bytes
+}
+
+/// The device of the recording's import, named 1-1, with some interfaces.
+fn record(interfaces: u8) -> Vec<u8> {
+    let mut record = MSC.server[8..REP_IMPORT].to_vec();
+    record[256..288].fill(0);
+    record[256..259].copy_from_slice(b"1-1");
+    record[311] = interfaces;
+    (0..interfaces).for_each(|_| record.extend([8, 6, 0x50, 0]));
+    record
+}
+
+fn import() -> Vec<u8> {
+    [&MSC.server[..8], &record(0)].concat()
+}
+
+/// The descriptors that a recorded device answered with, one after the other.
+fn answers(requests: &[Vec<u8>], replies: &[Vec<u8>]) -> Vec<u8> {
+    let descriptors = requests.iter().zip(replies).filter(|(request, _)| {
+        let header = Header::read(request).expect("a request");
+        header.endpoint == 0 && header.setup[1] == 6 && header.setup[3] != DescriptorType::STRING.0
+    });
+    descriptors
+        .flat_map(|(_, reply)| reply[HEADER..].to_vec())
+        .collect()
+}
+
+impl Recording {
+    /// The client's requests.
+    fn client_messages(&self) -> Vec<Vec<u8>> {
+        messages(&self.client[REQ_IMPORT..], |header, _| {
+            let is_out = header.direction == crate::urb::OUT;
+            if is_out { header.length as usize } else { 0 }
+        })
+    }
+
+    /// The server's replies, which come in the order of the requests.
+    fn server_messages(&self, requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        messages(&self.server[REP_IMPORT..], |header, at| {
+            let request = Header::read(&requests[at]).expect("a request");
+            assert_eq!(request.seqnum, header.seqnum);
+            let is_in = request.direction == crate::urb::IN;
+            if is_in { header.length as usize } else { 0 }
+        })
+    }
+}
+
+/// Cuts a stream into messages; `payload` gives the length of what follows a header.
+fn messages(mut stream: &[u8], payload: impl Fn(&Header, usize) -> usize) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    while let Some(header) = Header::read(stream) {
+        let payload = payload(&header, messages.len());
+        let (message, rest) = stream.split_at(HEADER + payload + header.packet_count() * PACKET);
+        messages.push(message.to_vec());
+        stream = rest;
+    }
+    messages
+}
