@@ -330,7 +330,8 @@ fn a_write_of_before_never_lands_on_one_of_after() {
     let old = bench.device.poll_block().unwrap();
     bench.transport_reset();
     bench.send(&cbw(2, 512, Out, 0, &write_10(0, 1)));
-    bench.post_out(vec![2; 512]);
+    let data = bench.post_out(vec![2; 512]);
+    assert_eq!(bench.status(data), Status::COMPLETED, "it is next");
     assert_eq!(bench.device.poll_block(), None, "the old one is out");
     bench.device.finish(old.token(), Err(BlockError::Hardware));
     let new = bench.device.poll_block().unwrap();
@@ -477,6 +478,73 @@ fn a_read_that_fails_in_the_middle_gives_what_there_was() {
     );
     let (sense, ..) = bench.command_in(&[3, 0, 0, 0, 18, 0], 18);
     assert_eq!((sense[0], &sense[3..7]), (0xf0, &2050u32.to_be_bytes()[..]));
+}
+
+#[test]
+fn one_transfer_may_span_several_operations() {
+    let mut bench = Bench::new(disk(BlockSize::BYTES_512, 8192));
+    let length = (2 << 20) + 512;
+    bench.send(&cbw(1, length, In, 0, &read_10(1, 4097)));
+    let id = bench.post_in(length);
+    assert_eq!(
+        bench.data(id)[..],
+        bench.stores[0].disk[512..][..length as usize]
+    );
+    assert_eq!(
+        bench.csw(),
+        Csw {
+            tag: 1,
+            residue: 0,
+            status: 0
+        }
+    );
+    assert_eq!(bench.stores[0].ops, 3);
+    // When the long one that waits is cancelled, a shorter one behind it has what it needs.
+    bench.serving = false;
+    bench.send(&cbw(2, length, In, 0, &read_10(0, 4097)));
+    let op = bench.device.poll_block().unwrap();
+    let (long, short) = (bench.post_in(length), bench.post_in(512));
+    let data = bench.stores[0].serve(&op);
+    bench.device.finish(op.token(), data);
+    bench.run();
+    assert!(bench.is_pending(long) && bench.is_pending(short));
+    bench.device.cancel(long);
+    bench.run();
+    assert_eq!(bench.status(long), Status::CANCELLED);
+    assert_eq!(bench.data(short)[..], bench.stores[0].disk[..512]);
+}
+
+#[test]
+fn what_is_beyond_the_data_phase_is_dropped() {
+    let mut bench = Bench::new(small());
+    // The unit wants all, and nothing.
+    for (command, residue) in [(write_10(1, 1), 0), (READY.to_vec(), 512)] {
+        bench.send(&cbw(1, 512, Out, 0, &command));
+        let id = bench.post_out(vec![0xa5; 600]);
+        assert_eq!(bench.done(id).actual, Actual::Out(600));
+        assert_eq!(
+            bench.csw(),
+            Csw {
+                tag: 1,
+                residue,
+                status: 0
+            }
+        );
+    }
+    assert_eq!(bench.stores[0].disk[512..1024], [0xa5; 512]);
+    assert_ne!(bench.stores[0].disk[1024..1112], [0xa5; 88]);
+    bench.assert_fresh();
+}
+
+#[test]
+fn a_reset_forgets_what_the_units_kept() {
+    let mut bench = Bench::new(small());
+    let eject = [0x1b, 0, 0, 0, 2, 0];
+    assert_eq!(bench.command_in(&[0x1e, 0, 0, 0, 1, 0], 0).1, 0);
+    assert_eq!(bench.command_in(&eject, 0).1, 1);
+    assert_eq!(bench.transport_reset(), Status::COMPLETED);
+    assert_eq!(bench.sense(), (0, 0, 0));
+    assert_eq!(bench.command_in(&eject, 0).1, 0, "the lock is gone");
 }
 
 #[test]

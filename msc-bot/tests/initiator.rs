@@ -15,7 +15,7 @@ use msc_bot::{
 };
 use proptest::prelude::*;
 use usb_descriptors::Speed;
-use usb_transfer::{Frontend, exchange};
+use usb_transfer::{Frontend, HostEvent, exchange};
 
 fn pair(speed: Speed, size: BlockSize, blocks: u64) -> (Initiator, BotDevice, Vec<Store>) {
     let unit = LogicalUnit::new(disk(size, blocks));
@@ -48,6 +48,8 @@ fn a_whole_disk_is_read_at_every_speed_and_size() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Reads, writes and flushes do what they do to an array of bytes.
     #[test]
     fn it_is_an_array_of_bytes(
@@ -183,6 +185,18 @@ fn a_disk_above_two_tebibytes_is_known_and_read() {
     device.finish(token, Ok(vec![3; 512].into()));
     exchange(&mut host, &mut device);
     assert_eq!(host.result().unwrap().1.unwrap().to_bytes(), vec![3; 512]);
+}
+
+#[test]
+fn nothing_is_submitted_after_the_close() {
+    let (mut host, mut device, _) = pair(Speed::High, BlockSize::BYTES_512, 64);
+    exchange(&mut host, &mut device);
+    host.read(0, 1);
+    assert!(matches!(host.poll(), Some(HostEvent::Submit(_))));
+    host.close();
+    assert_eq!(host.poll(), Some(HostEvent::Reset));
+    assert_eq!(host.poll(), None);
+    assert_eq!(host.pending(), 1, "the one that was submitted");
 }
 
 #[test]

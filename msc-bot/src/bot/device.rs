@@ -369,7 +369,6 @@ impl BotDevice {
                     } else {
                         // Nobody wants it.
                         let taken = u32::try_from(next.data.len()).unwrap_or(u32::MAX);
-                        let taken = taken.min(exchange.left());
                         exchange.moved = exchange.moved.saturating_add(taken);
                     }
                     // What is beyond the data phase is dropped.

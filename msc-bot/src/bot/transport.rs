@@ -382,9 +382,6 @@ impl Transport {
                 Direction::In => self.pipes.bulk_in,
                 Direction::Out => self.pipes.bulk_out,
             };
-            if exchange.direction == Direction::In && status == Part::Stalled {
-                exchange.status = Part::Absent;
-            }
             let id = self.ask(SetupPacket::clear_halt(endpoint));
             self.stage = Stage::Clearing(id, exchange);
         } else if status == Part::Moved {

@@ -147,8 +147,9 @@ mod tests {
             command: [u8; 16],
         ) {
             let direction = if input { Direction::In } else { Direction::Out };
+            let command_length = length;
             let wrapper =
-                CommandWrapper { tag, data_length, direction, lun, command_length: length, command };
+                CommandWrapper { tag, data_length, direction, lun, command_length, command };
             let bytes = wrapper.to_bytes();
             prop_assert_eq!(CommandWrapper::parse(&bytes), Some(wrapper));
             prop_assert_eq!(wrapper.sent(), command.get(..usize::from(length)));

@@ -192,6 +192,25 @@ fn addresses_are_checked_in_64_bits() {
 }
 
 #[test]
+fn a_store_gives_what_was_asked_or_fails() {
+    let read = [0x28, 0, 0, 0, 0, 7, 0, 0, 1, 0];
+    for given in [0, 511, 512, 513] {
+        let mut unit = unit(100);
+        let op = first_op(&mut unit, &read).unwrap();
+        unit.finish(op.token(), Ok(Segments::zeros(given)));
+        let event = unit.poll();
+        if given < 512 {
+            let failed = UnitEvent::Done(TASK, Err(Sense::INTERNAL_FAILURE));
+            assert_eq!(event, Some(failed));
+        } else {
+            assert_eq!(event, Some(UnitEvent::In(TASK, Segments::zeros(512))));
+        }
+        // Again: it is not out any more.
+        unit.finish(op.token(), Ok(Segments::zeros(512)));
+    }
+}
+
+#[test]
 fn every_form_of_read_and_write_becomes_an_operation() {
     let reads: [&[u8]; 4] = [
         &[0x08, 0, 0, 7, 2, 0],
