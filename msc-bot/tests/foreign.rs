@@ -43,9 +43,10 @@ enum Quirk {
     ResidueTooLarge,
     UnitAttention,
     Babble,
+    /// Half of the data, and no word of it but the residue.
+    ShortWithoutError,
 }
 
-#[derive(Default)]
 struct Foreign {
     events: VecDeque<Completion>,
     ins: VecDeque<(TransferId, u32)>,
@@ -63,6 +64,28 @@ struct Foreign {
     done: usize,
     requests: Vec<[u8; 8]>,
     written: Vec<u8>,
+    block_size: u32,
+}
+
+impl Default for Foreign {
+    fn default() -> Self {
+        Self {
+            events: VecDeque::new(),
+            ins: VecDeque::new(),
+            sends: VecDeque::new(),
+            out_left: 0,
+            in_halted: false,
+            stalls_queue: false,
+            sense: [0; 3],
+            quirks: Vec::new(),
+            resets: 0,
+            refuses_reset: false,
+            done: 0,
+            requests: Vec::new(),
+            written: Vec::new(),
+            block_size: 512,
+        }
+    }
 }
 
 fn csw(tag: u32, residue: u32, status: u8) -> Vec<u8> {
@@ -104,7 +127,10 @@ impl Foreign {
         match opcode {
             0x00 => {}
             0x12 => answer[8..36].copy_from_slice(b"Foreign Device          9.99"),
-            0x25 => answer.copy_from_slice(&[0, 0, 0, 99, 0, 0, 2, 0]),
+            0x25 => {
+                answer[3] = 99;
+                answer[4..].copy_from_slice(&self.block_size.to_be_bytes());
+            }
             0x03 => {
                 answer[..3].copy_from_slice(&[0x70, 0, self.sense[0]]);
                 answer[12..14].copy_from_slice(&self.sense[1..]);
@@ -163,6 +189,11 @@ impl Foreign {
                 self.sends.extend([None, None, None, None]);
             }
             Quirk::StallWrapper => return Status::STALL,
+            Quirk::ShortWithoutError => {
+                answer.truncate(answer.len() / 2);
+                self.send(answer);
+                self.send(csw(tag, length / 2, 0));
+            }
             Quirk::Babble => {
                 answer.extend([0; 100]);
                 self.send(answer);
@@ -386,6 +417,24 @@ fn a_unit_attention_is_but_a_notice() {
     let (result, _) = run(&[Quirk::UnitAttention; 3]);
     let sense = Sense::new(SenseKey::UNIT_ATTENTION, 0x29, 0);
     assert_eq!(result, Err(ScsiError::Sense(sense)));
+}
+
+#[test]
+fn answers_that_make_no_sense_are_told() {
+    let (result, device) = run(&[Quirk::ShortWithoutError]);
+    assert_eq!(result, Err(ScsiError::Answer));
+    assert_eq!(device.resets, 0);
+    for block_size in [0, 65_537, u32::MAX] {
+        let mut device = Foreign {
+            block_size,
+            ..Foreign::default()
+        };
+        let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+        host.read(0, 1);
+        exchange(&mut host, &mut device);
+        assert_eq!(host.result().unwrap().1, Err(ScsiError::Answer));
+        assert_eq!((host.unit(), host.error()), (None, Some(ScsiError::Answer)));
+    }
 }
 
 #[test]
