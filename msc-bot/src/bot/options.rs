@@ -57,7 +57,7 @@ impl BotOptions {
             vendor_id: Self::TEST_IDS.0,
             product_id: Self::TEST_IDS.1,
             manufacturer: String::from("pid.codes"),
-            product: String::from("Virtual disk"),
+            product: String::from("USB Disk"),
             serial: String::from("000000000001"),
         }
     }

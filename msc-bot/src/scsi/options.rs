@@ -37,8 +37,8 @@ impl UnitOptions {
         Self {
             block_size,
             blocks: blocks.min(limit),
-            vendor: text("USB"),
-            product: text("Virtual disk"),
+            vendor: text("Virtual"),
+            product: text("USB Disk"),
             revision: text("1.0"),
             serial: String::new(),
             read_only: false,
