@@ -7,10 +7,12 @@
 //!
 //! What checks a crate here reads and writes the wire by itself (`urb`), not through that crate.
 
+pub mod bot_device;
 mod choices;
 pub mod control_endpoint;
 pub mod descriptors;
 pub mod enumerator;
+pub mod initiator;
 pub mod seeds;
 mod urb;
 pub mod usbip_client;
@@ -30,9 +32,11 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("bot_device", bot_device::run),
     ("control_endpoint", control_endpoint::run),
     ("descriptors", descriptors::run),
     ("enumerator", enumerator::run),
+    ("initiator", initiator::run),
     ("usbip_client", usbip_client::run),
     ("usbip_handshake", usbip_handshake::run),
     ("usbip_server", usbip_server::run),

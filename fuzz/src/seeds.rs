@@ -109,6 +109,10 @@ pub fn all() -> Vec<Seed> {
             "refusal",
             join(&[0, 2], &[1, 0x11, 0, 3, 0, 0, 0, 4]),
         ),
+        seed("bot_device", "composed", join(&mixed, &[])),
+        seed("bot_device", "wrappers", wrappers(&msc)),
+        seed("initiator", "composed", join(&mixed, &[])),
+        seed("initiator", "honest", join(HONEST, &[])),
         seed("control_endpoint", "good-device", join(&choices, &[])),
         seed("control_endpoint", "raw-device", join(&mixed, &flat)),
         seed("enumerator", "good-device", join(&[], &[])),
@@ -213,6 +217,31 @@ fn unlink(seqnum: u32, target: &[u8]) -> Vec<u8> {
     header.put(&mut bytes);
     bytes
 }
+
+/// The command wrappers of a recording, each with a read of data, what the store does, and a read
+/// of the status: choices for `bot_device`, each number below some count in two bytes.
+fn wrappers(requests: &[Vec<u8>]) -> Vec<u8> {
+    let wrappers = requests.iter().filter_map(|request| {
+        let (_, payload) = request.split_at(HEADER);
+        (payload.len() == 31).then_some(payload)
+    });
+    let wrappers: Vec<_> = wrappers.collect();
+    let send = [0, 5, 0, 31];
+    let read = [0, 6, 0, 8, 0, 3];
+    let store = [0, 18, 0, 13, 0, 0];
+    let status = [0, 6, 0, 0, 0, 0];
+    let mut choices = vec![0];
+    for _ in &wrappers {
+        choices.extend([&send[..], &read, &store, &status].concat());
+    }
+    join(&choices, &wrappers.concat())
+}
+
+/// Choices for `initiator`: a write of 3 blocks, a flush, a read of 3, and later one of 2.
+const HONEST: &[u8] = &[
+    0, 2, 0, 3, 0, 10, 0, 0, 0, 0, 0xa5, 0, 3, 0, 0, 0, 3, 0, 10, 0, 0, 0, 10, 0, 0, 0, 10, 0, 0,
+    0, 10, 0, 0, 0, 10, 0, 0, 0, 2, 0, 11, 0, 0,
+];
 
 /// The device of the recording's import, named 1-1, with some interfaces.
 fn record(interfaces: u8) -> Vec<u8> {

@@ -19,6 +19,9 @@ const COMMON: usize = 8;
 const DEVICE: usize = 312;
 const INTERFACE: usize = 4;
 
+/// A message, as much again before and behind it, and twice that where the buffer has to grow.
+const MAX_ROOM: usize = 6 * (COMMON + DEVICE);
+
 const MAX_DEVICES: u32 = 4;
 
 /// Runs the target: the first choice is the role; the bytes are the peer's.
@@ -58,10 +61,7 @@ impl<'a> Socket<'a> {
     fn read(&mut self, missing: usize, decisions: &mut Decisions<'_>) -> bool {
         let room = self.rx.capacity() - self.rx.len();
         assert!(room >= missing, "there is room for what is wanted");
-        assert!(
-            self.rx.capacity() <= 2 * (COMMON + DEVICE),
-            "room for one message"
-        );
+        assert!(self.rx.capacity() <= MAX_ROOM, "room for one message");
         let some = match decisions.below(4) {
             0 => room,
             1 => missing,

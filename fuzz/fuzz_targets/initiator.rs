@@ -1,0 +1,4 @@
+//! See `fuzz::initiator`.
+#![cfg_attr(fuzzing, no_main)]
+
+fuzz::target!(initiator);

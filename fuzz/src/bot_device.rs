@@ -1,0 +1,552 @@
+//! A disk behind Bulk-Only Transport, between a host without manners and a store that finishes
+//! late, wrongly or not at all.
+//!
+//! Invariants: every transfer completes exactly once, those of one endpoint in order, a cancelled
+//! one at once; a unit has at most one operation at its store, whole blocks inside its capacity,
+//! of bounded length; a status repeats a tag that was sent with no more residue than was expected;
+//! a reset in any state, once the store has finished, gives a disk that reads back what is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use msc_bot::{
+    BlockError, BlockOp, BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit, UnitOptions,
+};
+use testkit::Decisions;
+use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed};
+use usb_transfer::{
+    Actual, Completion, Frame, Function, FunctionEvent, Kind, Segments, Status, Transfer,
+    TransferId, TransferIds,
+};
+
+use crate::{choices, split};
+
+const BULK_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
+const BULK_OUT: EndpointAddress = EndpointAddress::from_byte(0x02);
+
+const BLOCKS: u64 = 96;
+/// The unit that takes no writes.
+const READ_ONLY: u8 = 1;
+/// The most that one operation moves.
+const MAX_OPERATION: u64 = 1 << 20;
+
+/// Runs the target: choices steer the host and the store; the bytes after them are what the host
+/// sends where it sends anything.
+pub fn run(input: &[u8]) {
+    let (mut decisions, stream) = split(input);
+    let size = if decisions.chance() {
+        BlockSize::BYTES_4096
+    } else {
+        BlockSize::BYTES_512
+    };
+    let mut run = Run::new(decisions, stream, size);
+    run.configure();
+    while !run.decisions.is_empty() {
+        run.step();
+        run.poll();
+    }
+    run.recover();
+}
+
+struct Run<'a> {
+    decisions: Decisions<'a>,
+    stream: &'a [u8],
+    device: BotDevice,
+    block: u64,
+    ids: TransferIds,
+    pending: BTreeMap<TransferId, Transfer>,
+    /// Bulk transfers that are pending, by `Direction`.
+    order: [Vec<TransferId>; 2],
+    /// Operations at the store.
+    operations: BTreeMap<BlockToken, BlockOp>,
+    tokens: BTreeSet<BlockToken>,
+    disks: [Vec<u8>; 2],
+    /// Bytes that each wrapper expected to move, by tag. Whatever starts like a wrapper is one.
+    wrappers: BTreeMap<u32, u32>,
+    next_tag: u32,
+    /// What the last status that came said.
+    status: Option<(u32, u8)>,
+    /// What the last read brought, from the first byte on.
+    received: Vec<u8>,
+}
+
+impl<'a> Run<'a> {
+    fn new(decisions: Decisions<'a>, stream: &'a [u8], size: BlockSize) -> Self {
+        let options = || {
+            UnitOptions::new(size, BLOCKS)
+                .vendor("Vendor")
+                .product("Product")
+                .serial("SERIAL")
+        };
+        let units = [options(), options().read_only(true).write_cache(false)];
+        let device = BotDevice::new(BotOptions::new(Speed::High), units.map(LogicalUnit::new));
+        let block = u64::from(size.get());
+        let disk = vec![0x80; (BLOCKS * block) as usize];
+        Self {
+            decisions,
+            stream,
+            device: device.expect("a device of two units"),
+            block,
+            ids: TransferIds::default(),
+            pending: BTreeMap::new(),
+            order: [Vec::new(), Vec::new()],
+            operations: BTreeMap::new(),
+            tokens: BTreeSet::new(),
+            disks: [disk.clone(), disk],
+            wrappers: BTreeMap::new(),
+            next_tag: 0,
+            status: None,
+            received: Vec::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        match self.decisions.below(20) {
+            0..=3 => self.transfer_blocks(),
+            4 => self.other_command(),
+            5 => {
+                let count = self.decisions.below(40);
+                let (said, rest) = self.stream.split_at(count.min(self.stream.len()));
+                self.stream = rest;
+                self.out(Bytes::copy_from_slice(said));
+            }
+            6..=8 => {
+                let (id, length) = (self.ids.mint(), self.length());
+                self.submit(Transfer::data_in(id, BULK_IN, length));
+            }
+            9 | 10 => {
+                let length = self.length().min(MAX_OPERATION as u32);
+                let fill = self.decisions.byte();
+                self.out(vec![fill; length as usize].into());
+            }
+            11 => {
+                let setup = choices::setup(&mut self.decisions);
+                self.control(setup);
+            }
+            12 => {
+                let at = self.decisions.below(self.pending.len());
+                if let Some(id) = self.pending.keys().nth(at).copied() {
+                    self.device.cancel(id);
+                    self.poll();
+                    assert!(
+                        !self.pending.contains_key(&id),
+                        "a cancelled transfer ends at once"
+                    );
+                }
+                self.device.cancel(TransferId::from_u64(u64::MAX));
+            }
+            13..=15 => self.finish_one(),
+            16 => {
+                // Never handed out, or finished before.
+                let token = BlockToken::from_u64(u64::from(choices::word(&mut self.decisions)));
+                if !self.operations.contains_key(&token) {
+                    self.device.finish(token, Ok(Segments::zeros(512)));
+                }
+            }
+            17 => match self.decisions.below(4) {
+                0 => self.reset(),
+                1 => self.bulk_only_reset(),
+                2 => {
+                    let limit = MAX_OPERATION as u32;
+                    let id = self.ids.mint();
+                    let transfer = choices::transfer(&mut self.decisions, id, limit);
+                    self.submit(transfer);
+                }
+                _ => self
+                    .device
+                    .start_of_frame(Frame(u64::from(self.decisions.byte()))),
+            },
+            _ => self.poll_block(),
+        }
+    }
+
+    /// A length as hosts have it: a status, a few blocks, or anything.
+    fn length(&mut self) -> u32 {
+        let blocks = self.decisions.below(12) as u32 * self.block as u32;
+        match self.decisions.below(8) {
+            0..=2 => 13,
+            3..=5 => blocks,
+            6 => self.decisions.below(2000) as u32,
+            _ => choices::word(&mut self.decisions),
+        }
+    }
+
+    fn submit(&mut self, transfer: Transfer) {
+        if !transfer.endpoint.is_control() {
+            self.order[index(transfer.payload.direction())].push(transfer.id);
+        }
+        self.pending.insert(transfer.id, transfer.clone());
+        self.device.submit(transfer);
+    }
+
+    fn out(&mut self, data: Bytes) {
+        if let (Some(tag), Some(expected)) = (word(&data, 4), word(&data, 8)) {
+            if data.starts_with(b"USBC") {
+                let known = self.wrappers.entry(tag).or_default();
+                *known = expected.max(*known);
+            }
+        }
+        let transfer = Transfer::data_out(self.ids.mint(), BULK_OUT, data);
+        self.submit(transfer);
+    }
+
+    fn control(&mut self, setup: SetupPacket) {
+        let id = self.ids.mint();
+        let transfer = match setup.data_direction() {
+            Direction::In => Transfer::control_in(id, setup),
+            Direction::Out => Transfer::control_out(id, setup, vec![0; setup.length.into()].into()),
+        };
+        self.submit(transfer);
+    }
+
+    fn configure(&mut self) {
+        self.control(SetupPacket::set_configuration(1));
+        self.poll();
+        let endpoints = self.order.iter().all(Vec::is_empty);
+        assert!(
+            endpoints,
+            "a new configuration completes what it stops first"
+        );
+    }
+
+    fn wrapper(&mut self, lun: u8, expected: u32, direction: Direction, command: &[u8]) {
+        let mut bytes = b"USBC".to_vec();
+        self.next_tag += 1;
+        bytes.extend(self.next_tag.to_le_bytes());
+        bytes.extend(expected.to_le_bytes());
+        bytes.extend([direction.bit_7(), lun, command.len() as u8]);
+        bytes.extend(command);
+        bytes.resize(31, 0);
+        self.out(bytes.into());
+    }
+
+    /// A read or a write with its data and its status, mostly as it should be.
+    fn transfer_blocks(&mut self) {
+        let decisions = &mut self.decisions;
+        let lun = if choices::rarely(decisions, 8) {
+            decisions.byte() % 16
+        } else {
+            0
+        };
+        let is_read = decisions.chance();
+        let (mut lba, mut count) = (
+            decisions.below(BLOCKS as usize) as u64,
+            decisions.below(9) as u32,
+        );
+        if choices::rarely(decisions, 16) {
+            lba = u64::from(choices::word(decisions)) << decisions.below(33);
+            count = choices::word(decisions);
+        }
+        let mut command;
+        if decisions.below(4) < 3 {
+            command = vec![if is_read { 0x28 } else { 0x2a }, 0];
+            command.extend((lba as u32).to_be_bytes());
+            command.push(0);
+            command.extend((count as u16).to_be_bytes());
+            command.push(0);
+        } else {
+            command = vec![if is_read { 0x88 } else { 0x8a }, 0];
+            command.extend(lba.to_be_bytes());
+            command.extend(count.to_be_bytes());
+            command.extend([0, 0]);
+        }
+        // FUA, or what stands there in the way of nothing.
+        if choices::rarely(decisions, 8) {
+            command[1] = decisions.byte();
+        }
+        let mut expected = u64::from(count)
+            .saturating_mul(self.block)
+            .min(u64::from(u32::MAX)) as u32;
+        let mut direction = if is_read {
+            Direction::In
+        } else {
+            Direction::Out
+        };
+        if choices::rarely(&mut self.decisions, 8) {
+            expected = self.length();
+        }
+        if choices::rarely(&mut self.decisions, 16) {
+            direction = if is_read {
+                Direction::Out
+            } else {
+                Direction::In
+            };
+        }
+        self.wrapper(lun, expected, direction, &command);
+        self.data_and_status(expected, direction);
+    }
+
+    fn data_and_status(&mut self, expected: u32, direction: Direction) {
+        let pieces = 1 + self.decisions.below(3) as u32;
+        for piece in 0..pieces {
+            let length = expected.min(9 * 4096) / pieces;
+            if length == 0 {
+                break;
+            }
+            match direction {
+                Direction::In => {
+                    let id = self.ids.mint();
+                    self.submit(Transfer::data_in(id, BULK_IN, length));
+                }
+                Direction::Out => {
+                    let fill = self.next_tag.wrapping_add(piece) as u8;
+                    self.out(vec![fill; length as usize].into());
+                }
+            }
+        }
+        if self.decisions.below(8) < 7 {
+            let id = self.ids.mint();
+            self.submit(Transfer::data_in(id, BULK_IN, 13));
+        }
+    }
+
+    fn other_command(&mut self) {
+        const OPCODES: [u8; 20] = [
+            0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x2f, 0x35, 0x41, 0x42, 0x55, 0x5a,
+            0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xaf,
+        ];
+        let count = 1 + self.decisions.below(16);
+        let mut command = vec![0; count];
+        let taken = self.decisions.take(count);
+        command[..taken.len()].copy_from_slice(taken);
+        if self.decisions.below(4) > 0 {
+            command[0] = OPCODES[self.decisions.below(OPCODES.len())];
+            // All that is asked for may be given.
+            command[count / 2..].fill(0);
+        }
+        let lun = self.decisions.byte() % 4;
+        let expected = self.length();
+        let direction = if self.decisions.chance() {
+            Direction::Out
+        } else {
+            Direction::In
+        };
+        self.wrapper(lun, expected, direction, &command);
+        self.data_and_status(expected, direction);
+    }
+
+    fn reset(&mut self) {
+        self.device.reset();
+        self.poll();
+        assert!(self.pending.is_empty(), "a reset completes all");
+        if self.decisions.below(4) < 3 {
+            self.configure();
+        }
+    }
+
+    fn bulk_only_reset(&mut self) {
+        self.control(SetupPacket::from_bytes([0x21, 0xff, 0, 0, 0, 0, 0, 0]));
+        self.control(SetupPacket::clear_halt(BULK_IN));
+        self.control(SetupPacket::clear_halt(BULK_OUT));
+    }
+
+    fn poll_block(&mut self) {
+        let Some(operation) = self.device.poll_block() else {
+            return;
+        };
+        let lun = operation.lun();
+        let mut others = self.operations.values();
+        assert!(
+            others.all(|other| other.lun() != lun),
+            "one operation of a unit at a time"
+        );
+        let (offset, length) = extent(&operation);
+        assert!(length <= MAX_OPERATION, "bounded");
+        assert_eq!(
+            (offset % self.block, length % self.block),
+            (0, 0),
+            "whole blocks"
+        );
+        let end = offset.checked_add(length).expect("inside 64 bits");
+        assert!(end <= BLOCKS * self.block, "inside the capacity");
+        match operation {
+            BlockOp::Flush { .. } => {}
+            BlockOp::Read { .. } => assert!(length > 0),
+            BlockOp::Write { .. } | BlockOp::Zero { .. } => {
+                assert!(length > 0);
+                assert_ne!(lun.get(), READ_ONLY, "it takes no writes");
+            }
+        }
+        assert!(self.tokens.insert(operation.token()), "a token of its own");
+        self.operations.insert(operation.token(), operation);
+    }
+
+    fn finish_one(&mut self) {
+        let at = self.decisions.below(self.operations.len());
+        let Some(token) = self.operations.keys().nth(at).copied() else {
+            return;
+        };
+        let Some(operation) = self.operations.remove(&token) else {
+            return;
+        };
+        let result = match self.decisions.below(16) {
+            11 => Err(BlockError::Hardware),
+            12 => Err(BlockError::NoSpace),
+            13 => Err(BlockError::Medium {
+                offset: u64::from(choices::word(&mut self.decisions)),
+            }),
+            // More or less than was asked for.
+            14 => {
+                let count = self.decisions.below(2 * 4096);
+                Ok(Segments::zeros(count))
+            }
+            15 => Err(BlockError::WriteProtected),
+            _ => Ok(self.serve(&operation)),
+        };
+        self.device.finish(token, result);
+    }
+
+    /// Does what is asked. What the store holds never looks like a status wrapper.
+    fn serve(&mut self, operation: &BlockOp) -> Segments {
+        let disk = &mut self.disks[usize::from(operation.lun().get())];
+        let (offset, length) = extent(operation);
+        let place = offset as usize..(offset + length) as usize;
+        match operation {
+            BlockOp::Read { .. } => return Segments::from(disk[place].to_vec()),
+            BlockOp::Write { data, .. } => {
+                let bytes = disk[place].iter_mut().zip(data);
+                bytes.for_each(|(to, from)| *to = from | 0x80);
+            }
+            BlockOp::Zero { .. } => disk[place].fill(0),
+            BlockOp::Flush { .. } => {}
+        }
+        Segments::new()
+    }
+
+    fn poll(&mut self) {
+        while let Some(event) = self.device.poll() {
+            let FunctionEvent::Complete(completion) = event else {
+                panic!("a disk in memory does not leave");
+            };
+            self.completed(&completion);
+        }
+        let _ = self.device.next_frame();
+    }
+
+    fn completed(&mut self, completion: &Completion) {
+        let transfer = self.pending.remove(&completion.id);
+        let transfer = transfer.expect("completed once, and only what was submitted");
+        let asked = transfer.payload.len();
+        let direction = transfer.payload.direction();
+        assert!(completion.actual.len() <= asked || !transfer.is_consistent());
+        match &completion.actual {
+            Actual::In(data) if transfer.endpoint == BULK_IN => {
+                assert_eq!(direction, Direction::In);
+                self.received(data);
+            }
+            Actual::Out(_) if transfer.endpoint == BULK_OUT => {
+                assert_eq!(direction, Direction::Out);
+            }
+            _ => {}
+        }
+        if matches!(transfer.kind, Kind::Isochronous(_)) {
+            assert_eq!(completion.status, Status::STALL);
+        }
+        let is_known = transfer.endpoint == BULK_IN || transfer.endpoint == BULK_OUT;
+        let is_bulk = matches!(transfer.kind, Kind::Data { stream: None });
+        let order = &mut self.order[index(direction)];
+        if let Some(at) = order.iter().position(|id| *id == completion.id) {
+            let may_overtake = completion.status == Status::CANCELLED
+                || completion.status == Status::STALL && !(is_known && is_bulk);
+            let is_first = order[..at].iter().all(|id| {
+                let other = &self.pending[id];
+                other.endpoint != transfer.endpoint
+            });
+            assert!(may_overtake || is_first, "in order");
+            order.remove(at);
+        }
+    }
+
+    fn received(&mut self, data: &Segments) {
+        let bytes = data.to_bytes();
+        if bytes.len() == 13 && bytes.starts_with(b"USBS") {
+            let (tag, residue) = (word(&bytes, 4), word(&bytes, 8));
+            let expected = tag.and_then(|tag| self.wrappers.get(&tag));
+            assert!(residue.as_ref() <= Some(expected.expect("a tag that was sent")));
+            assert!(bytes[12] <= 2, "a status that there is");
+            self.status = tag.map(|tag| (tag, bytes[12]));
+        } else {
+            self.received.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Whatever was before: after a reset the disk works.
+    fn recover(&mut self) {
+        self.device.reset();
+        self.poll();
+        assert!(self.pending.is_empty(), "a reset completes all");
+        self.configure();
+        while !self.operations.is_empty() {
+            self.finish_one();
+        }
+        // Ejected media come back with START UNIT.
+        self.command(Direction::Out, &[0x1b, 0, 0, 0, 3, 0], 0);
+        assert_eq!(
+            self.status.take(),
+            Some((self.next_tag, 0)),
+            "a command passes"
+        );
+        let block = self.block as u32;
+        self.command(Direction::Out, &[0x2a, 0, 0, 0, 0, 5, 0, 0, 1, 0], block);
+        assert_eq!(
+            self.status.take(),
+            Some((self.next_tag, 0)),
+            "a write passes"
+        );
+        let written = vec![self.next_tag as u8 | 0x80; block as usize];
+        self.received.clear();
+        self.command(Direction::In, &[0x28, 0, 0, 0, 0, 5, 0, 0, 1, 0], block);
+        assert_eq!(
+            self.status.take(),
+            Some((self.next_tag, 0)),
+            "a read passes"
+        );
+        assert!(self.received == written, "and brings what was written");
+        assert!(self.pending.is_empty() && self.operations.is_empty());
+    }
+
+    /// A command with a store that serves at once.
+    fn command(&mut self, direction: Direction, command: &[u8], expected: u32) {
+        self.wrapper(0, expected, direction, command);
+        match direction {
+            _ if expected == 0 => {}
+            Direction::In => {
+                let id = self.ids.mint();
+                self.submit(Transfer::data_in(id, BULK_IN, expected));
+            }
+            Direction::Out => self.out(vec![self.next_tag as u8; expected as usize].into()),
+        }
+        let id = self.ids.mint();
+        self.submit(Transfer::data_in(id, BULK_IN, 13));
+        self.poll_block();
+        while let Some((token, operation)) = self.operations.pop_first() {
+            let result = self.serve(&operation);
+            self.device.finish(token, Ok(result));
+            self.poll_block();
+        }
+        self.poll();
+    }
+}
+
+const fn index(direction: Direction) -> usize {
+    match direction {
+        Direction::Out => 0,
+        Direction::In => 1,
+    }
+}
+
+/// Offset and length of what an operation is about.
+fn extent(operation: &BlockOp) -> (u64, u64) {
+    match operation {
+        BlockOp::Read { offset, length, .. } => (*offset, u64::from(*length)),
+        BlockOp::Write { offset, data, .. } => (*offset, data.len() as u64),
+        BlockOp::Zero { offset, length, .. } => (*offset, *length),
+        BlockOp::Flush { .. } => (0, 0),
+    }
+}
+
+/// A little-endian word of a wrapper.
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..)?.first_chunk()?;
+    Some(u32::from_le_bytes(*bytes))
+}
