@@ -59,7 +59,7 @@ start_attach() {
 }
 
 attach_announced() {
-    grep -q '^block device: ' "${attach_output[$1]}" || ended "$1"
+    [[ $(<"${attach_output[$1]}") == *'block device: '* ]] || ended "$1"
 }
 
 # await_attach PID: waits for the disk. Sets port, bus_id and disk from what the program announced.
@@ -83,7 +83,8 @@ attach() {
 expect_detached() {
     expect_exit 20 "$1" 0 "detaching port $2"
     wait_until 10 port_free "$2" || fail "port $2 is still in state $(port_field "$2" 3)"
-    wait_until 10 no_block_device "$3" || fail "$(block_device "$3") is still there"
+    # usb-storage takes its time with a disk that leaves in the middle of a command.
+    wait_until 30 no_block_device "$3" || fail "$(block_device "$3") is still there"
 }
 
 # gadget_disk NAME UDC SPEED IMAGE: the kernel's own mass-storage function on a controller of dummy_hcd.

@@ -1,0 +1,36 @@
+# about: tshark's USB/IP dissector understands every message between the kernel and our server
+# tier: fast
+# programs: attach-disk
+
+load_vhci
+truncate -s 16M disk.img
+head -c 1M /dev/urandom >content
+
+for speed in high super; do
+    # strace stays in the background, so that pid is the program; it writes a file for each of the program's threads.
+    attach strace -D -ff -yy -xx -s 2000000 -o calls \
+        -e trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg \
+        "$LAB_BIN/attach-disk" disk.img --speed "$speed"
+    dd if=content of="$disk" bs=1M oflag=direct status=none
+    dd if="$disk" of=/dev/null bs=1M count=1 iflag=direct status=none
+    # udev looks at what has changed; no request is to be under way.
+    udevadm settle
+    kill -TERM "$pid"
+    expect_detached "$pid" "$port" "$bus_id"
+    capture=$LAB_OUT/$speed.pcap
+    cat calls.* | "$LAB_GUEST/strace-to-pcap" >"$capture"
+    rm calls.*
+
+    tshark -r "$capture" -d tcp.port==3240,usbip -T fields -e frame.number -e usbip.urb -e scsi_sbc.opcode \
+        -e scsi.spc.opcode -e _ws.expert.severity -e _ws.expert.message >frames
+    # 0x600000 is what tshark calls a warning, malformed packets are worse.
+    complaints=$(awk -F '\t' '$5 >= 0x600000' frames | head -n 1)
+    [[ -z $complaints ]] || fail "tshark at $speed speed: $complaints"
+    requests=$(cut -f 2 frames | tr , '\n' | grep -c '^0x00000001$')
+    replies=$(cut -f 2 frames | tr , '\n' | grep -c '^0x00000003$')
+    expect_equal "$replies" "$requests" "replies"
+    note "$replies requests and replies at $speed speed"
+    for operation in 0x12 0x25 0x28 0x2a; do
+        cut -f 3,4 frames | grep -q "$operation" || fail "tshark found no SCSI command $operation"
+    done
+done
