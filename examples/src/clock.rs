@@ -1,8 +1,7 @@
 //! USB's own time, taken from the system's clock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use usb_transfer::Frame;
 
 /// Where a [`FrameClock`] takes its time from.
@@ -11,15 +10,13 @@ pub trait TimeSource {
     fn now(&self) -> Duration;
 }
 
-/// `CLOCK_MONOTONIC`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Monotonic;
+/// `CLOCK_MONOTONIC`, from the moment this is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Monotonic(Instant);
 
 impl TimeSource for Monotonic {
     fn now(&self) -> Duration {
-        let now = clock_gettime(ClockId::Monotonic);
-        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-        Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+        self.0.elapsed()
     }
 }
 
@@ -43,7 +40,7 @@ impl FrameClock {
     /// A clock that is now at its first frame.
     #[must_use]
     pub fn start() -> Self {
-        Self::with_source(Monotonic)
+        Self::with_source(Monotonic(Instant::now()))
     }
 }
 

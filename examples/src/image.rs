@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::Store;
 use crate::buffer::{Pool, read_into};
+use crate::windows::{Windows, is_unsupported};
 
 /// What may be done with an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,9 +53,11 @@ pub enum ImageError {
 
 /// A RAW disk image.
 ///
-/// It is read by `pread` into buffers that are used again and again: an error of the disk, or a
-/// file that somebody truncated, is then an error of one read and not the end of the process, as
-/// it would be with a mapped file.
+/// Long reads are answered with the pages of the file itself, mapped, so that the one copy is into
+/// the socket. The kernel is asked to fetch them first: an error of the disk, or a file that
+/// somebody truncated, is then an error of one read and not the end of the process, as it
+/// otherwise is with mapped files. Short reads, and all where that is not possible, are copied
+/// into buffers that are used again and again.
 ///
 /// The file is locked with `flock`: many may read it, or one may write it.
 #[derive(Debug)]
@@ -62,7 +65,12 @@ pub struct RawImage {
     file: File,
     length: u64,
     pool: Pool,
+    /// `None` where the system or the file system cannot map in this way.
+    windows: Option<Windows>,
 }
+
+/// Bytes of a read from which mapped pages cost less than a copy.
+const MAPPED_FROM: usize = 4 << 10;
 
 impl RawImage {
     /// Opens an image and locks it.
@@ -129,6 +137,7 @@ impl RawImage {
             file,
             length,
             pool: Pool::default(),
+            windows: Some(Windows::new(length)),
         }
     }
 
@@ -151,6 +160,18 @@ impl Store for RawImage {
     fn read(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
         let length = length as usize;
         let file = &self.file;
+        if length >= MAPPED_FROM {
+            match self
+                .windows
+                .as_mut()
+                .map(|windows| windows.read(file, offset, length))
+            {
+                Some(Ok(Some(bytes))) => return Ok(bytes),
+                Some(Ok(None)) | None => {}
+                Some(Err(error)) if is_unsupported(&error) => self.windows = None,
+                Some(Err(error)) => return Err(error),
+            }
+        }
         let buffer = self.pool.buffer(length);
         while buffer.len() < length {
             let at = offset + buffer.len() as u64;

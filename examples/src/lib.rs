@@ -20,6 +20,7 @@ mod sleeper;
 mod store;
 mod stream;
 mod vhci;
+mod windows;
 
 pub use attachment::Attachment;
 pub use clock::{FrameClock, Monotonic, TimeSource};

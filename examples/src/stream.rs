@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use bytes::{Buf, BytesMut};
 use rustix::event::PollFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
 use thiserror::Error;
 use usb_transfer::{Step, TxQueue, Wants, Wire};
@@ -74,8 +74,12 @@ pub enum StreamError<E> {
     Io(#[from] io::Error),
 }
 
-/// So many pieces go out by one system call; a reply is two or three.
+const BUFFER: usize = 2 << 20;
+
+/// So many pieces go out by one system call.
 const PIECES: usize = 64;
+/// One reply is fewer, mostly one or two.
+const FEW_PIECES: usize = 4;
 
 impl Stream {
     /// Takes a connected stream socket and sets it up: blocking, for waiting is by receiving;
@@ -111,6 +115,11 @@ impl Stream {
     /// The process has no file descriptor left.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (near, far) = UnixStream::pair()?;
+        for end in [&near, &far] {
+            if sockopt::set_socket_send_buffer_size_force(end, BUFFER).is_err() {
+                sockopt::set_socket_send_buffer_size(end, BUFFER)?;
+            }
+        }
         Ok((Self::new(near)?, far.into()))
     }
 
@@ -171,24 +180,39 @@ impl Stream {
     /// Hands the socket as much of the queue as it takes.
     fn flush(&mut self, tx: &mut TxQueue) {
         while !tx.is_empty() && !self.full {
-            let mut pieces = [IoSlice::new(&[]); PIECES];
-            let count = tx.chunks_vectored(&mut pieces);
-            let pieces = &pieces[..count];
-            let offered: usize = pieces.iter().map(|piece| piece.len()).sum();
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            let mut no_control = SendAncillaryBuffer::default();
-            match net::sendmsg(&self.socket, pieces, &mut no_control, flags) {
-                Ok(taken) => {
-                    tx.advance(taken);
-                    self.full = taken < offered;
-                }
-                Err(Errno::AGAIN) => self.full = true,
-                Err(Errno::INTR) => {}
+            let mut few = [IoSlice::new(&[]); FEW_PIECES];
+            let count = tx.chunks_vectored(&mut few);
+            let sent = if count < FEW_PIECES {
+                self.send(&few[..count])
+            } else {
+                let mut many = [IoSlice::new(&[]); PIECES];
+                let count = tx.chunks_vectored(&mut many);
+                self.send(&many[..count])
+            };
+            match sent {
+                Ok(count) => tx.advance(count),
                 Err(error) => {
                     tx.clear();
                     self.lost(error);
                 }
             }
+        }
+    }
+
+    /// Sends as much of the pieces as the socket takes now.
+    fn send(&mut self, pieces: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let mut no_control = SendAncillaryBuffer::default();
+        match retry_on_intr(|| net::sendmsg(&self.socket, pieces, &mut no_control, flags)) {
+            Ok(count) => {
+                self.full = count < pieces.iter().map(|piece| piece.len()).sum();
+                Ok(count)
+            }
+            Err(Errno::AGAIN) => {
+                self.full = true;
+                Ok(0)
+            }
+            Err(error) => Err(error),
         }
     }
 

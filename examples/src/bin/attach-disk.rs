@@ -50,6 +50,9 @@ Standard output tells port, bus id and block device. Ctrl-C or SIGTERM flushes, 
 Exit status: 0 after detaching, or if the loopback found no difference; 1 if it found one;
 2 after an error.";
 
+/// What the disk calls itself.
+const VENDOR: &str = "Virtual";
+const PRODUCT: &str = "USB Disk";
 /// Each request carries it; which one does not matter.
 const DEVICE: DeviceId = DeviceId::new(1, 2);
 /// How long the kernel may take to find the disk, on a slow machine with many.
@@ -219,9 +222,14 @@ fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
     }
     let serial = options.serial.clone().unwrap_or_else(|| serial_of(path));
     let unit = UnitOptions::new(options.block_size, blocks)
+        .vendor(VENDOR)
+        .product(PRODUCT)
         .serial(&serial)
         .read_only(options.read_only);
-    let device = BotOptions::new(options.speed).serial(&serial);
+    let device = BotOptions::new(options.speed)
+        .manufacturer(VENDOR)
+        .product(PRODUCT)
+        .serial(&serial);
     let device = BotDevice::new(device, [LogicalUnit::new(unit)]);
     Ok(Disk::new(device.map_err(|error| error.to_string())?, image))
 }

@@ -1,0 +1,325 @@
+//! Images and disks: what the file system and the store refuse, and what reaches the host of it.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests of files"
+)]
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use examples::{Access, Disk, ImageError, MemoryStore, RawImage, Store};
+use msc_bot::{BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, ScsiError, UnitOptions};
+use rustix::io::Errno;
+use usb_descriptors::Speed;
+use usb_transfer::{Frame, Frontend, Function, FunctionEvent, HostEvent, Segments, exchange};
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("disk-{}-{name}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn image(&self, name: &str, size: u64) -> PathBuf {
+        let path = self.0.join(name);
+        File::create(&path).unwrap().set_len(size).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn an_image_keeps_what_is_written() {
+    let folder = Folder::new("keeps");
+    let path = folder.image("image", 1 << 20);
+    let mut image = RawImage::open(&path, Access::ReadWrite).unwrap();
+    assert_eq!(image.size(), 1 << 20);
+    image.write(1000, &[7; 3000]).unwrap();
+    image.flush().unwrap();
+    let first = image.read(999, 3002).unwrap();
+    assert_eq!((first[0], first[1], first[3000], first[3001]), (0, 7, 7, 0));
+    let expected = [vec![0; 1000], vec![7; 3000]].concat();
+    assert_eq!(fs::read(&path).unwrap()[..4000], expected);
+    for discard in [true, false] {
+        image.write(0, &vec![9; 200_000]).unwrap();
+        image.zero(512, 150_000, discard).unwrap();
+        let after = image.read(0, 200_000).unwrap();
+        assert!(
+            after[..512]
+                .iter()
+                .chain(&after[150_512..])
+                .all(|byte| *byte == 9)
+        );
+        assert!(after[512..150_512].iter().all(|byte| *byte == 0));
+    }
+    assert_eq!(fs::metadata(&path).unwrap().len(), 1 << 20, "never grows");
+    assert_eq!(first[1], 7, "what was read does not change");
+}
+
+#[test]
+fn an_image_that_became_shorter_is_an_error_of_the_read() {
+    let folder = Folder::new("shorter");
+    let path = folder.image("image", 1 << 20);
+    let mut image = RawImage::open(&path, Access::ReadOnly).unwrap();
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(5000)
+        .unwrap();
+    assert_eq!(image.read(4096, 904).unwrap().len(), 904);
+    let error = image.read(4096, 905).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(image.read(0, 10).unwrap().len(), 10, "and of no other");
+}
+
+#[test]
+fn one_writes_or_many_read() {
+    let folder = Folder::new("lock");
+    let path = folder.image("image", 512);
+    let open = |access| RawImage::open(&path, access);
+    let writer = open(Access::ReadWrite).unwrap();
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        assert!(matches!(open(access), Err(ImageError::InUse(_))));
+    }
+    let second = writer.try_clone().unwrap();
+    drop(writer);
+    assert!(
+        open(Access::ReadOnly).is_err(),
+        "the clone holds the lock too"
+    );
+    drop(second);
+    let reader = open(Access::ReadOnly).unwrap();
+    let other = open(Access::ReadOnly).unwrap();
+    assert!(matches!(open(Access::ReadWrite), Err(ImageError::InUse(_))));
+    drop((reader, other));
+    open(Access::ReadWrite).unwrap();
+}
+
+#[test]
+fn what_is_no_image_is_said_to_be_none() {
+    let folder = Folder::new("none");
+    let open = |path: &Path, access| match RawImage::open(path, access) {
+        Ok(_) => panic!("opened"),
+        Err(error) => error,
+    };
+    let both = [Access::ReadOnly, Access::ReadWrite];
+    let pipe = folder.0.join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for access in both {
+        assert!(matches!(open(&folder.0, access), ImageError::Directory(_)));
+        assert!(matches!(
+            open(&folder.0.join("x"), access),
+            ImageError::Missing(_)
+        ));
+        assert!(matches!(
+            open(Path::new("/dev/null"), access),
+            ImageError::NotRegular(_)
+        ));
+        assert!(
+            matches!(open(&pipe, access), ImageError::NotRegular(_)),
+            "and does not wait"
+        );
+        let under = open(&folder.image("file", 1).join("x"), access);
+        assert!(matches!(under, ImageError::Io { .. }));
+    }
+    let protected = folder.image("protected", 512);
+    fs::set_permissions(&protected, fs::Permissions::from_mode(0o444)).unwrap();
+    assert!(matches!(
+        open(&protected, Access::ReadWrite),
+        ImageError::WriteProtected(_)
+    ));
+    assert!(RawImage::open(&protected, Access::ReadOnly).is_ok());
+}
+
+/// Fails as it is told to, and notes what it was asked.
+#[derive(Clone, Default)]
+struct Moody(Rc<RefCell<Mood>>);
+
+#[derive(Default)]
+struct Mood {
+    error: Option<io::Error>,
+    asked: String,
+}
+
+impl Moody {
+    fn ask(&self, what: char) -> io::Result<()> {
+        let mut mood = self.0.borrow_mut();
+        mood.asked.push(what);
+        mood.error.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Store for Moody {
+    fn read(&mut self, _offset: u64, length: u32) -> io::Result<Bytes> {
+        self.ask('r')?;
+        Ok(vec![0; length as usize].into())
+    }
+    fn write(&mut self, _offset: u64, _data: &[u8]) -> io::Result<()> {
+        self.ask('w')
+    }
+    fn zero(&mut self, _offset: u64, _length: u64, _discard: bool) -> io::Result<()> {
+        self.ask('z')
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.ask('f')
+    }
+}
+
+fn device(blocks: u64) -> BotDevice {
+    let unit = LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, blocks));
+    BotDevice::new(BotOptions::new(Speed::Super), [unit]).unwrap()
+}
+
+fn result<S: Store>(host: &mut Initiator, disk: &mut Disk<S>) -> Result<Segments, ScsiError> {
+    for _ in 0..1000 {
+        exchange(host, disk);
+        if let Some((_, result)) = host.result() {
+            return result;
+        }
+    }
+    panic!("no result");
+}
+
+#[test]
+fn each_error_of_the_store_has_its_sense() {
+    let store = Moody::default();
+    let mut disk = Disk::new(device(64), store.clone());
+    let mut host = Initiator::new(disk.device().descriptors()).unwrap();
+    host.read(0, 1);
+    assert!(result(&mut host, &mut disk).is_ok());
+    let eof = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    let errno = |errno: Errno| io::Error::from(errno);
+    // SPC-4, table 29 and annex F: sense key and additional sense code.
+    for (error, read, key, code) in [
+        (errno(Errno::IO), true, 3, 0x11),
+        (eof(), true, 3, 0x11),
+        (errno(Errno::IO), false, 3, 0x0c),
+        (errno(Errno::NOSPC), false, 7, 0x27),
+        (errno(Errno::DQUOT), false, 7, 0x27),
+        (errno(Errno::ROFS), false, 7, 0x27),
+        (errno(Errno::NOMEM), true, 4, 0x44),
+    ] {
+        let name = error.to_string();
+        store.0.borrow_mut().error = Some(error);
+        if read {
+            host.read(5, 1);
+        } else {
+            host.write(5, vec![1; 512].into());
+        }
+        match result(&mut host, &mut disk) {
+            Err(ScsiError::Sense(sense)) => {
+                assert_eq!((sense.key.0, sense.code), (key, code), "{name}: {sense}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    host.read(0, 1);
+    assert!(result(&mut host, &mut disk).is_ok(), "it goes on");
+}
+
+#[test]
+fn what_was_written_is_flushed_whoever_ends() {
+    let store = Moody::default();
+    let asked = || std::mem::take(&mut store.0.borrow_mut().asked);
+    let mut disk = Disk::new(device(64), store.clone());
+    let mut host = Initiator::new(disk.device().descriptors()).unwrap();
+    host.write(0, vec![1; 512].into());
+    result(&mut host, &mut disk).unwrap();
+    assert_eq!(asked(), "w");
+    host.flush();
+    result(&mut host, &mut disk).unwrap();
+    host.flush();
+    result(&mut host, &mut disk).unwrap();
+    assert_eq!(asked(), "f", "once is enough");
+
+    host.write(0, vec![1; 512].into());
+    result(&mut host, &mut disk).unwrap();
+    disk.reset();
+    disk.reset();
+    assert_eq!(asked(), "wf", "at a reset, which ends every session");
+
+    let mut host = Initiator::new(disk.device().descriptors()).unwrap();
+    host.write(0, vec![1; 512].into());
+    result(&mut host, &mut disk).unwrap();
+    store.0.borrow_mut().error = Some(Errno::IO.into());
+    disk.reset();
+    assert_eq!(asked(), "wf");
+    store.0.borrow_mut().error = Some(Errno::IO.into());
+    assert!(
+        disk.close().is_err(),
+        "a flush that fails is tried again, and told"
+    );
+    assert_eq!(asked(), "ff", "by closing, and by dropping");
+}
+
+#[test]
+fn a_write_that_was_taken_is_done_before_a_reset() {
+    let store = MemoryStore::new(vec![0; 64 * 512]);
+    let mut disk = Disk::new(device(64), store);
+    let mut host = Initiator::new(disk.device().descriptors()).unwrap();
+    host.write(3, vec![7; 512].into());
+    // As `exchange`, but only until the write is handed out.
+    while disk.next_frame().is_none() {
+        if let Some(FunctionEvent::Complete(completion)) = disk.poll() {
+            host.complete(completion);
+        } else if disk.next_frame().is_none() {
+            match host.poll() {
+                Some(HostEvent::Submit(transfer)) => disk.submit(transfer),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(disk.next_frame(), Some(Frame::ZERO));
+    assert_eq!(disk.store().bytes()[3 * 512], 0, "not yet done");
+    disk.reset();
+    assert_eq!(disk.next_frame(), None);
+    assert_eq!(disk.store().bytes()[3 * 512], 7);
+}
+
+#[test]
+fn a_disk_of_real_blocks_is_what_was_written() {
+    let folder = Folder::new("real");
+    let path = folder.image("image", 300 * 512);
+    let mut disk = Disk::new(
+        device(300),
+        RawImage::open(&path, Access::ReadWrite).unwrap(),
+    );
+    let mut host = Initiator::new(disk.device().descriptors()).unwrap();
+    let content: Vec<u8> = (0..300u32 * 512)
+        .map(|at| at.to_le_bytes()[at as usize % 3])
+        .collect();
+    host.write(0, content.clone().into());
+    result(&mut host, &mut disk).unwrap();
+    host.read(0, 300);
+    assert_eq!(
+        result(&mut host, &mut disk).unwrap(),
+        Bytes::from(content.clone())
+    );
+    disk.close().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), content);
+}
