@@ -1,0 +1,35 @@
+//! Serves so many messages of a kind: `serve KIND SIZE COUNT`, for `benches/instructions`.
+
+use benches::{Copying, Disk, Echo, Server, Serving, Urb};
+use bytes::Bytes;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [kind, size, count] = &arguments[..] else {
+        panic!("serve in|out|read|copying-in|copying-out SIZE COUNT");
+    };
+    let size: usize = size.parse().expect("a size in bytes");
+    let count: usize = count.parse().expect("a number of messages");
+    let store = Bytes::from(vec![0x5a; size.max(512)]);
+    let out = || Urb::bulk_out(&store[..size]);
+    let (mut server, urb): (Box<dyn Server>, Urb) = match kind.as_str() {
+        "in" => (
+            Box::new(Serving::new(Echo::new(store.clone()))),
+            Urb::bulk_in(size),
+        ),
+        "out" => (Box::new(Serving::new(Echo::new(store.clone()))), out()),
+        "copying-in" => (Box::new(Copying::new(store.to_vec())), Urb::bulk_in(size)),
+        "copying-out" => (Box::new(Copying::new(store.to_vec())), out()),
+        "read" => {
+            let mut server = Serving::new(Disk::new(store.clone()));
+            server.bring(&Urb::configure(), 1);
+            server.serve();
+            (Box::new(server), Urb::disk_read(size))
+        }
+        other => panic!("unknown kind: {other}"),
+    };
+    for _ in 0..count {
+        server.bring(&urb, 1);
+        server.serve();
+    }
+}

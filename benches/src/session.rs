@@ -1,0 +1,113 @@
+//! The server on the crates of this workspace.
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+use usb_descriptors::Speed;
+use usb_transfer::{
+    Function, FunctionEvent, Payload, Step, Transfer, TransferId, TxQueue, Wire, exchange,
+};
+use usbip_proto::server::Session;
+use usbip_proto::{DeviceId, Limits};
+
+use crate::{Server, Urb};
+
+/// Completes each transfer at once: IN from memory that is there, OUT into nothing.
+#[derive(Debug)]
+pub struct Echo {
+    store: Bytes,
+    events: VecDeque<FunctionEvent>,
+}
+
+impl Echo {
+    /// A device that brings these bytes.
+    pub fn new(store: Bytes) -> Self {
+        Self {
+            store,
+            events: VecDeque::new(),
+        }
+    }
+}
+
+impl Function for Echo {
+    fn submit(&mut self, transfer: Transfer) {
+        let completion = match &transfer.payload {
+            Payload::In { length } => {
+                let data = self.store.slice(..*length as usize);
+                transfer.complete_in(data)
+            }
+            Payload::Out(data) => {
+                black_box(data.as_ptr());
+                transfer.complete_out()
+            }
+        };
+        self.events.push_back(FunctionEvent::Complete(completion));
+    }
+
+    fn cancel(&mut self, _id: TransferId) {}
+
+    fn reset(&mut self) {}
+
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        self.events.pop_front()
+    }
+}
+
+/// A session and the device behind it.
+#[derive(Debug)]
+pub struct Serving<F> {
+    session: Session,
+    rx: BytesMut,
+    device: F,
+}
+
+impl<F: Function> Serving<F> {
+    /// A new session.
+    pub fn new(device: F) -> Self {
+        Self {
+            session: Session::new(DeviceId::default(), Speed::Super, Limits::default()),
+            rx: BytesMut::new(),
+            device,
+        }
+    }
+}
+
+impl<F: Function> Server for Serving<F> {
+    fn bring(&mut self, urb: &Urb, count: usize) {
+        self.rx.reserve(count * urb.message.len());
+        for _ in 0..count {
+            self.rx.extend_from_slice(&urb.message);
+        }
+    }
+
+    fn serve(&mut self) {
+        loop {
+            match self.session.receive(&mut self.rx) {
+                Ok(Step::Ready) => exchange(&mut self.session, &mut self.device),
+                Ok(Step::Io(wants)) => {
+                    if wants.write {
+                        write(self.session.tx());
+                    }
+                    if wants.read.is_some() {
+                        break;
+                    }
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(self.rx.is_empty(), "whole messages");
+    }
+}
+
+/// Takes all that is queued, as `writev` does.
+fn write(tx: &mut TxQueue) {
+    while tx.has_remaining() {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let count = tx.chunks_vectored(&mut slices);
+        let written = slices[..count].iter().map(|slice| slice.len()).sum();
+        black_box(&slices);
+        tx.advance(written);
+    }
+}

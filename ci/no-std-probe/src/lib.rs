@@ -1,0 +1,66 @@
+//! Links the library crates into a library without `std`. A crate that pulls it in brings a second
+//! panic handler, and this does not compile.
+#![no_std]
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Reads descriptors, without an allocator.
+#[unsafe(no_mangle)]
+pub extern "C" fn probe_descriptors(first: u8) -> usize {
+    let device = [first; 64];
+    let configuration = usb_descriptors::Configuration::parse(&device);
+    configuration.map_or(0, |configuration| configuration.interfaces().count())
+}
+
+#[cfg(feature = "alloc")]
+mod with_alloc {
+    extern crate alloc;
+
+    use alloc::vec::Vec;
+    use core::alloc::{GlobalAlloc, Layout};
+
+    use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
+    use usb_descriptors::Speed;
+    use usb_transfer::{Enumerator, Step, Wire, exchange};
+    use usbip_proto::{DeviceId, Limits, client, server, vhci};
+
+    /// Has no memory: this is to be linked, not run.
+    struct Nothing;
+
+    // SAFETY: a null pointer says that there is no memory, and nothing comes back to be freed.
+    unsafe impl GlobalAlloc for Nothing {
+        unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+            core::ptr::null_mut()
+        }
+        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+    }
+
+    #[global_allocator]
+    static ALLOCATOR: Nothing = Nothing;
+
+    /// Joins a piece of every crate.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn probe_stack(blocks: u64) -> usize {
+        let unit = LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, blocks));
+        let Ok(mut disk) = BotDevice::new(BotOptions::new(Speed::High), [unit]) else {
+            return 0;
+        };
+        let mut host = Enumerator::new(Speed::High);
+        exchange(&mut host, &mut disk);
+        let found = host.result().and_then(Result::ok);
+        let mut rx = Default::default();
+        let id = DeviceId::new(1, 2);
+        let mut session = server::Session::new(id, Speed::High, Limits::default());
+        while let Ok(Step::Ready) = session.receive(&mut rx) {
+            exchange(&mut session, &mut disk);
+        }
+        let mut remote = client::Session::new(id, Speed::High, Limits::default());
+        remote.end();
+        let ports = vhci::Ports::parse("").unwrap_or_default();
+        let strings = found.map_or(Vec::new(), |found| found.languages());
+        ports.iter().count() + strings.len()
+    }
+}
