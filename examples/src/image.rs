@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::Store;
 use crate::buffer::{Pool, read_into};
-use crate::windows::{Windows, is_unsupported};
+use crate::windows::Windows;
 
 /// What may be done with an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,11 +53,11 @@ pub enum ImageError {
 
 /// A RAW disk image.
 ///
-/// Long reads are answered with the pages of the file itself, mapped, so that the one copy is into
-/// the socket. The kernel is asked to fetch them first: an error of the disk, or a file that
-/// somebody truncated, is then an error of one read and not the end of the process, as it
-/// otherwise is with mapped files. Short reads, and all where that is not possible, are copied
-/// into buffers that are used again and again.
+/// Long reads are answered with the pages of the file itself, mapped, so that the only copy is the
+/// one into the socket. The kernel is asked to fetch them first. Where that fails, and for short
+/// reads, they are copied into buffers that are used again and again. So an error of the disk, or
+/// a file that somebody has cut short, is an error of one read and not the end of the process.
+/// (What lies behind the end of a file that was cut short, but in its last page, reads as zeros.)
 ///
 /// The file is locked with `flock`: many may read it, or one may write it.
 #[derive(Debug)]
@@ -65,11 +65,10 @@ pub struct RawImage {
     file: File,
     length: u64,
     pool: Pool,
-    /// `None` where the system or the file system cannot map in this way.
-    windows: Option<Windows>,
+    windows: Windows,
 }
 
-/// Bytes of a read from which mapped pages cost less than a copy.
+/// Bytes of a read from which fetching pages costs less than copying them: measured, one page.
 const MAPPED_FROM: usize = 4 << 10;
 
 impl RawImage {
@@ -137,7 +136,7 @@ impl RawImage {
             file,
             length,
             pool: Pool::default(),
-            windows: Some(Windows::new(length)),
+            windows: Windows::new(length),
         }
     }
 
@@ -161,15 +160,8 @@ impl Store for RawImage {
         let length = length as usize;
         let file = &self.file;
         if length >= MAPPED_FROM {
-            match self
-                .windows
-                .as_mut()
-                .map(|windows| windows.read(file, offset, length))
-            {
-                Some(Ok(Some(bytes))) => return Ok(bytes),
-                Some(Ok(None)) | None => {}
-                Some(Err(error)) if is_unsupported(&error) => self.windows = None,
-                Some(Err(error)) => return Err(error),
+            if let Some(bytes) = self.windows.read(file, offset, length) {
+                return Ok(bytes);
             }
         }
         let buffer = self.pool.buffer(length);

@@ -74,7 +74,9 @@ pub enum StreamError<E> {
     Io(#[from] io::Error),
 }
 
-const BUFFER: usize = 2 << 20;
+/// What each end of a pair has under way at most, in bytes, if the system lets it: the longest
+/// request of Linux, so that it goes over in one piece.
+const BUFFER: usize = 1 << 20;
 
 /// So many pieces go out by one system call.
 const PIECES: usize = 64;

@@ -2,21 +2,28 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions};
+use rustix::io::Errno;
 
 /// The parts of a file that were read last, mapped.
 ///
-/// What is handed out is never looked at here, only passed to `sendmsg`: should the pages have
-/// gone since they were fetched, that fails, while looking would be a SIGBUS.
+/// Reading a mapped page that the disk or the file no longer has would end the process by SIGBUS.
+/// So the kernel is asked to fetch the pages first, which can fail like any call; and what is
+/// handed out is only passed on to `sendmsg`, which also fails if the pages have gone since.
+/// Looked at are only pieces that are too short to be sent by reference (below 256 bytes, in which
+/// no known host takes a long read).
 #[derive(Debug)]
 pub(crate) struct Windows {
     file_size: u64,
     recent: [Option<Window>; 4],
     /// Which one is given up next.
     oldest: usize,
+    /// Not before Linux 5.14, and not on every file system.
+    unsupported: bool,
 }
 
 #[derive(Debug)]
@@ -26,7 +33,7 @@ struct Window {
     bytes: Bytes,
 }
 
-/// Keeps a mapping for as long as there are `Bytes` of it.
+/// Keeps the mapping for as long as there are `Bytes` of it.
 struct Pages(Arc<Mmap>);
 
 impl AsRef<[u8]> for Pages {
@@ -36,7 +43,7 @@ impl AsRef<[u8]> for Pages {
 }
 
 impl Windows {
-    /// Small enough that the tables of its pages are no burden, large enough to be rarely made.
+    /// Bytes in a window: rarely made anew, and 2 MiB of page tables when all of it was read.
     const SIZE: u64 = 1 << 30;
 
     pub(crate) const fn new(file_size: u64) -> Self {
@@ -44,53 +51,59 @@ impl Windows {
             file_size,
             recent: [const { None }; 4],
             oldest: 0,
+            unsupported: false,
         }
     }
 
-    /// The bytes of a range, once the kernel has them in memory; `None` where the range is in no
-    /// one window.
-    pub(crate) fn read(
-        &mut self,
-        file: &File,
-        offset: u64,
-        length: usize,
-    ) -> io::Result<Option<Bytes>> {
+    /// The bytes of a range, which are in memory now. `None`: not so, for whatever reason.
+    pub(crate) fn read(&mut self, file: &File, offset: u64, length: usize) -> Option<Bytes> {
         let start = offset - offset % Self::SIZE;
-        let end = offset + length as u64;
-        if end > self.file_size.min(start + Self::SIZE) {
-            return Ok(None);
+        let end = self.file_size.min(start + Self::SIZE);
+        if self.unsupported || offset + length as u64 > end {
+            return None;
         }
-        let mut recent = self.recent.iter().flatten();
-        let window = match recent.find(|window| window.start == start) {
-            Some(window) => window,
-            None => self.open(file, start)?,
+        let mut recent = self.recent.iter();
+        let found =
+            recent.position(|window| window.as_ref().is_some_and(|window| window.start == start));
+        let index = match found {
+            Some(index) => index,
+            None => self.open(file, start..end)?,
         };
-        let at = usize::try_from(offset - start).map_err(io::Error::other)?;
-        window.map.advise_range(Advice::PopulateRead, at, length)?;
-        Ok(Some(window.bytes.slice(at..at + length)))
+        let window = self.recent[index].as_ref()?;
+        let at = usize::try_from(offset - start).ok()?;
+        match window.map.advise_range(Advice::PopulateRead, at, length) {
+            Ok(()) => Some(window.bytes.slice(at..at + length)),
+            Err(error) => {
+                self.unsupported = Errno::from_io_error(&error) == Some(Errno::INVAL);
+                None
+            }
+        }
     }
 
-    #[expect(unsafe_code, reason = "a mapped file can change under a slice of it")]
-    fn open(&mut self, file: &File, start: u64) -> io::Result<&Window> {
-        let length = Self::SIZE.min(self.file_size - start);
-        let length = usize::try_from(length).map_err(io::Error::other)?;
-        // SAFETY: the bytes are only handed to the kernel, which takes them as they are.
-        let map = Arc::new(unsafe { MmapOptions::new().offset(start).len(length).map(file) }?);
+    fn open(&mut self, file: &File, range: Range<u64>) -> Option<usize> {
+        let Ok(map) = map(file, &range) else {
+            self.unsupported = true;
+            return None;
+        };
+        let map = Arc::new(map);
         let bytes = Bytes::from_owner(Pages(Arc::clone(&map)));
         self.oldest = (self.oldest + 1) % self.recent.len();
-        Ok(self.recent[self.oldest].insert(Window { start, map, bytes }))
+        self.recent[self.oldest] = Some(Window {
+            start: range.start,
+            map,
+            bytes,
+        });
+        Some(self.oldest)
     }
 }
 
-/// Whether the kernel (before 5.14) or the file system does not know how.
-pub(crate) fn is_unsupported(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let unsupported = [
-        Errno::INVAL,
-        Errno::NODEV,
-        Errno::ACCESS,
-        Errno::PERM,
-        Errno::NOSYS,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| unsupported.contains(&errno))
+#[expect(
+    unsafe_code,
+    reason = "the file may change under the slices of a mapping"
+)]
+fn map(file: &File, range: &Range<u64>) -> io::Result<Mmap> {
+    let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+    // SAFETY: a disk's content is bytes, whatever they are, and nothing here depends on what it
+    // has read of them before.
+    unsafe { MmapOptions::new().offset(range.start).len(length).map(file) }
 }

@@ -75,6 +75,28 @@ fn an_image_keeps_what_is_written() {
 }
 
 #[test]
+fn a_large_sparse_image_is_read_anywhere() {
+    let folder = Folder::new("sparse");
+    let size = 5 << 40;
+    let path = folder.image("image", size);
+    let mut image = RawImage::open(&path, Access::ReadWrite).unwrap();
+    let edges = (0..9)
+        .map(|window: u64| window << 30)
+        .chain([size - (1 << 20)]);
+    for (edge, byte) in edges.zip(1..) {
+        image.write(edge + 600, &vec![byte; 100_000]).unwrap();
+        for (offset, length) in [(edge, 512), (edge, 200_000), (edge.max(4096) - 4096, 8192)] {
+            let data = image.read(offset, length).unwrap();
+            assert_eq!(data.len(), length as usize);
+            let expected = |at: u64| (edge + 600..edge + 100_600).contains(&at);
+            let mut bytes = (offset..).zip(&data);
+            assert!(bytes.all(|(at, found)| *found == if expected(at) { byte } else { 0 }));
+        }
+    }
+    assert!(image.read(size - 4096, 8192).is_err());
+}
+
+#[test]
 fn an_image_that_became_shorter_is_an_error_of_the_read() {
     let folder = Folder::new("shorter");
     let path = folder.image("image", 1 << 20);
@@ -86,9 +108,11 @@ fn an_image_that_became_shorter_is_an_error_of_the_read() {
         .set_len(5000)
         .unwrap();
     assert_eq!(image.read(4096, 904).unwrap().len(), 904);
-    let error = image.read(4096, 905).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    assert_eq!(image.read(0, 10).unwrap().len(), 10, "and of no other");
+    for (offset, length) in [(4096, 905), (4096, 8192), (8192, 512), (65536, 500_000)] {
+        let error = image.read(offset, length).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+    assert_eq!(image.read(0, 4096).unwrap().len(), 4096, "and of no other");
 }
 
 #[test]
