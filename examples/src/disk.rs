@@ -21,6 +21,8 @@ pub struct Disk<S: Store> {
     store: S,
     /// The operation that waits until what is complete has left.
     next: Option<BlockOp>,
+    /// The device has nothing to tell and nothing to ask, until somebody calls it.
+    quiet: bool,
     /// Written to since the last flush.
     dirty: bool,
 }
@@ -33,6 +35,7 @@ impl<S: Store> Disk<S> {
             device,
             store,
             next: None,
+            quiet: false,
             dirty: false,
         }
     }
@@ -120,14 +123,17 @@ fn block_error(error: &io::Error, offset: Option<u64>) -> BlockError {
 
 impl<S: Store> Function for Disk<S> {
     fn submit(&mut self, transfer: Transfer) {
+        self.quiet = false;
         self.device.submit(transfer);
     }
 
     fn cancel(&mut self, id: TransferId) {
+        self.quiet = false;
         self.device.cancel(id);
     }
 
     fn reset(&mut self) {
+        self.quiet = false;
         self.device.reset();
         if let Some(op) = self.next.take() {
             self.execute(op);
@@ -137,16 +143,19 @@ impl<S: Store> Function for Disk<S> {
     }
 
     fn poll(&mut self) -> Option<FunctionEvent> {
-        loop {
+        while !self.quiet {
             if let Some(event) = self.device.poll() {
                 return Some(event);
             }
-            let Some(op) = self.next.take() else {
-                self.next = self.device.poll_block();
-                return None;
-            };
-            self.execute(op);
+            if let Some(op) = self.next.take() {
+                self.execute(op);
+                continue;
+            }
+            self.next = self.device.poll_block();
+            self.quiet = self.next.is_none();
+            break;
         }
+        None
     }
 
     fn next_frame(&self) -> Option<Frame> {

@@ -15,18 +15,25 @@ pub fn run<F: Wire + Frontend>(
     frontend: &mut F,
     function: &mut impl Function,
 ) -> Result<(), StreamError<F::Error>> {
+    let mut exchange_first = true;
     loop {
-        tick(sleeper, function);
-        exchange(frontend, function);
+        if exchange_first {
+            tick(sleeper, function);
+            exchange(frontend, function);
+        }
+        exchange_first = true;
         if stream.turn(frontend) {
             continue;
         }
         if stream.finished() && frontend.pending() == 0 {
             break;
         }
-        if !sleeper.sleep([&mut *stream], function.next_frame())? {
+        let until = function.next_frame();
+        if !sleeper.sleep([&mut *stream], until)? {
             break;
         }
+        // Where nobody but the peer can bring news, it must be looked at before.
+        exchange_first = until.is_some() || sleeper.has_waker();
     }
     stream.result(frontend)
 }

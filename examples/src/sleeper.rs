@@ -51,6 +51,11 @@ impl Sleeper {
         Ok(Waker::from(bell))
     }
 
+    /// Whether something else than the streams and the time may end a sleep.
+    pub(crate) const fn has_waker(&self) -> bool {
+        self.bell.is_some()
+    }
+
     /// The frame that runs now.
     #[must_use]
     pub fn now(&self) -> Frame {
