@@ -44,7 +44,7 @@ ensure_guest() {
             die "the guest cannot be built"
         }
         mv "$building" "$guest"
-        echo "guest built in ${SECONDS} s"
+        echo "guest ready after $SECONDS s"
     fi
     touch "$guest"
     find "$cache" -maxdepth 1 -name 'guest-*' -mtime +7 -exec rm -rf {} +

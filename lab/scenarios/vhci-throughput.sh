@@ -7,7 +7,7 @@
 # allow-log: usbip-host .*: reset
 
 image=$LAB_SCRATCH/disk.img
-size=$((512 << 20))
+size=$((256 << 20))
 # Real pages, not a hole; the content does not matter here.
 head -c "$size" /dev/zero >"$image"
 
@@ -50,21 +50,22 @@ for speed in high super; do
     number=$((number + 1))
 done
 
-# rate PROGRAM SPEED BYTES COUNT: KB/s of so many direct reads.
-rate() {
-    local device=${disk_of[$1,$2]} started
-    started=${EPOCHREALTIME/./}
-    dd if="$device" of=/dev/null bs="$3" count="$4" iflag=direct status=none
-    echo $(($3 * $4 * 1000 / (${EPOCHREALTIME/./} - started)))
+# read_for PROGRAM SPEED BYTES COUNT: adds to spent[PROGRAM] the nanoseconds that so many direct reads take.
+read_for() {
+    local said
+    said=$(LC_ALL=C dd if="${disk_of[$1,$2]}" of=/dev/null bs="$3" count="$4" iflag=direct 2>&1)
+    [[ $said =~ copied,\ ([0-9.e-]+)\ s ]] || fail "dd: $said"
+    spent[$1]=$((${spent[$1]:-0} + $(printf '%.0f' "${BASH_REMATCH[1]}e9")))
 }
 
 # The middle one of five.
 median() {
-    tr ' ' '\n' <<<"$1" | sort -n | sed -n 3p
+    tr ' ' '\n' <<<"${1# }" | sort -n | sed -n 3p
 }
 
+# ratio A B: the middle one of five ratios, each of two samples taken at the same time.
 ratio() {
-    awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+    median "$(paste <(tr ' ' '\n' <<<"${1# }") <(tr ' ' '\n' <<<"${2# }") | awk '{ printf " %.2f", $1 / $2 }')"
 }
 
 at_least() {
@@ -72,25 +73,34 @@ at_least() {
 }
 
 short=()
-# compare SPEED BYTES WANTED: five rounds of samples of two seconds, in turn, so that drift meets all alike.
+# compare SPEED BYTES WANTED: five samples of each program. A sample is two seconds in ten slices, which the programs take
+# in turn, since what else the machine does changes from one second to the next.
 compare() {
-    local round program number ours_kernel ours_floor verdict=ok
-    local -A count rates=([ours]='' [kernel]='' [floor]='') middle
+    local sample slice program bytes ours_kernel ours_floor verdict=ok
+    local -A spent count rates=([ours]='' [kernel]='' [floor]='') middle
     for program in ours kernel floor; do
-        number=$(($(rate "$program" "$1" "$2" $((100 + (4 << 20) / $2))) * 2000 / $2))
-        count[$program]=$((number * $2 > size ? size / $2 : number))
+        count[$program]=$((100 + (4 << 20) / $2))
+        read_for "$program" "$1" "$2" "${count[$program]}"
+        count[$program]=$((count[$program] * 200000000 / spent[$program] + 1))
     done
-    for round in 1 2 3 4 5; do
+    for sample in {1..5}; do
+        spent=()
+        for slice in {1..10}; do
+            for program in ours kernel floor; do
+                read_for "$program" "$1" "$2" "${count[$program]}"
+            done
+        done
         for program in ours kernel floor; do
-            rates[$program]+=" $(rate "$program" "$1" "$2" "${count[$program]}")"
+            bytes=$((10 * count[$program] * $2))
+            rates[$program]+=" $((bytes * 1000000 / spent[$program]))"
         done
     done
     for program in ours kernel floor; do
         note "$1 $2 $program:${rates[$program]}"
-        middle[$program]=$(median "${rates[$program]# }")
+        middle[$program]=$(median "${rates[$program]}")
     done
-    ours_kernel=$(ratio "${middle[ours]}" "${middle[kernel]}")
-    ours_floor=$(ratio "${middle[ours]}" "${middle[floor]}")
+    ours_kernel=$(ratio "${rates[ours]}" "${rates[kernel]}")
+    ours_floor=$(ratio "${rates[ours]}" "${rates[floor]}")
     at_least "$ours_kernel" "$3" && at_least "$ours_floor" 0.90 || verdict=short
     [[ $verdict == ok ]] || short+=("$1/$2")
     report "$(printf '%-6s %8s %9s %9s %9s   %8s %6s   %8s %6s   %s' "$1" "$2" "${middle[ours]}" "${middle[kernel]}" \
