@@ -7,6 +7,7 @@
 )]
 
 use std::collections::VecDeque;
+use std::mem;
 
 use bytes::Bytes;
 use msc_bot::{Initiator, ScsiError, Sense, SenseKey};
@@ -21,7 +22,7 @@ const BULK_IN: EndpointAddress = EndpointAddress::from_byte(0x83);
 const BULK_OUT: EndpointAddress = EndpointAddress::from_byte(0x04);
 const CLASS_RESET: [u8; 2] = [0x21, 0xff];
 
-/// What the next READ meets.
+/// What the next READ meets, the last four the next WRITE too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Quirk {
     /// The data stalls, the status follows once the halt is cleared.
@@ -45,7 +46,20 @@ enum Quirk {
     Babble,
     /// Half of the data, and no word of it but the residue.
     ShortWithoutError,
+    /// All of the data is moved, and the residue says that none of it counts.
+    AllIsResidue,
+    /// The transfer of the data completes, but nothing is moved; the residue is zero.
+    NothingMoved,
+    /// Half of the data, then a stall; the status passes, and the residue is zero.
+    StallThenPassed,
 }
+
+const SUCCESS_WITHOUT_DATA: [Quirk; 4] = [
+    Quirk::ShortWithoutError,
+    Quirk::AllIsResidue,
+    Quirk::NothingMoved,
+    Quirk::StallThenPassed,
+];
 
 struct Foreign {
     events: VecDeque<Completion>,
@@ -53,6 +67,9 @@ struct Foreign {
     /// What the device has to send, in order; `None` is a stall that halts.
     sends: VecDeque<Option<Vec<u8>>>,
     out_left: usize,
+    /// What the next transfer of data to the device takes at most, and how it ends.
+    out_takes: usize,
+    out_status: Status,
     in_halted: bool,
     stalls_queue: bool,
     sense: [u8; 3],
@@ -74,6 +91,8 @@ impl Default for Foreign {
             ins: VecDeque::new(),
             sends: VecDeque::new(),
             out_left: 0,
+            out_takes: 0,
+            out_status: Status::COMPLETED,
             in_halted: false,
             stalls_queue: false,
             sense: [0; 3],
@@ -145,9 +164,16 @@ impl Foreign {
                 self.done += 1;
             }
             0x2a => {
-                self.done += 1;
                 self.out_left = length as usize;
+                self.out_takes = self.out_left;
                 answer.clear();
+                match quirk {
+                    None => self.done += 1,
+                    Some(quirk) => {
+                        self.quirks.pop();
+                        residue = self.take_less(quirk);
+                    }
+                }
             }
             _ => {
                 self.sense = [5, 0x20, 0];
@@ -159,6 +185,27 @@ impl Foreign {
         }
         self.send(csw(tag, residue, status));
         Status::COMPLETED
+    }
+
+    /// A WRITE that is not done; its status passes, with this residue.
+    fn take_less(&mut self, quirk: Quirk) -> u32 {
+        let half = self.out_left / 2;
+        match quirk {
+            Quirk::ShortWithoutError => {
+                self.out_takes = half;
+                half as u32
+            }
+            Quirk::AllIsResidue => self.out_left as u32,
+            Quirk::NothingMoved => {
+                self.out_takes = 0;
+                0
+            }
+            Quirk::StallThenPassed => {
+                (self.out_takes, self.out_status) = (half, Status::STALL);
+                0
+            }
+            other => panic!("not of a write: {other:?}"),
+        }
     }
 
     fn misbehave(&mut self, quirk: Quirk, tag: u32, mut answer: Vec<u8>) -> Status {
@@ -193,6 +240,18 @@ impl Foreign {
                 answer.truncate(answer.len() / 2);
                 self.send(answer);
                 self.send(csw(tag, length / 2, 0));
+            }
+            Quirk::AllIsResidue => {
+                self.send(answer);
+                self.send(csw(tag, length, 0));
+            }
+            Quirk::NothingMoved => {
+                self.send([]);
+                self.send(csw(tag, 0, 0));
+            }
+            Quirk::StallThenPassed => {
+                self.sends.push_back(None);
+                self.send(csw(tag, 0, 0));
             }
             Quirk::Babble => {
                 answer.extend([0; 100]);
@@ -284,17 +343,20 @@ impl Function for Foreign {
                 (Payload::In { length }, BULK_IN) => self.ins.push_back((transfer.id, *length)),
                 (Payload::Out(data), BULK_OUT) => {
                     let data = data.clone();
-                    let mut status = Status::COMPLETED;
                     if self.out_left > 0 {
                         self.out_left -= data.len();
-                        self.written.extend_from_slice(&data);
+                        let taken = &data[..data.len().min(self.out_takes)];
+                        self.written.extend_from_slice(taken);
+                        let status = mem::replace(&mut self.out_status, Status::COMPLETED);
+                        let actual = Actual::Out(taken.len() as u32);
+                        self.push(Completion::new(transfer.id, status, actual));
                     } else {
-                        status = self.wrapper(&data);
+                        let status = self.wrapper(&data);
+                        self.push(match status {
+                            Status::COMPLETED => transfer.complete_out(),
+                            status => transfer.fail(status),
+                        });
                     }
-                    self.push(match status {
-                        Status::COMPLETED => transfer.complete_out(),
-                        status => transfer.fail(status),
-                    });
                 }
                 _ => panic!("another endpoint"),
             }
@@ -421,9 +483,11 @@ fn a_unit_attention_is_but_a_notice() {
 
 #[test]
 fn answers_that_make_no_sense_are_told() {
-    let (result, device) = run(&[Quirk::ShortWithoutError]);
-    assert_eq!(result, Err(ScsiError::Answer));
-    assert_eq!(device.resets, 0);
+    for quirk in SUCCESS_WITHOUT_DATA {
+        let (result, device) = run(&[quirk]);
+        assert_eq!(result, Err(ScsiError::Answer), "{quirk:?}");
+        assert_eq!(device.resets, 0, "{quirk:?}");
+    }
     for block_size in [0, 65_537, u32::MAX] {
         let mut device = Foreign {
             block_size,
@@ -435,6 +499,54 @@ fn answers_that_make_no_sense_are_told() {
         assert_eq!(host.result().unwrap().1, Err(ScsiError::Answer));
         assert_eq!((host.unit(), host.error()), (None, Some(ScsiError::Answer)));
     }
+}
+
+#[test]
+fn a_write_that_was_not_done_is_no_success() {
+    for quirk in SUCCESS_WITHOUT_DATA {
+        let mut device = Foreign {
+            quirks: vec![quirk],
+            ..Foreign::default()
+        };
+        let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+        // Two commands, of which the second is not sent.
+        host.write(0, Bytes::from(vec![1; 400 * 512]));
+        host.write(7, Bytes::from(vec![2; 512]));
+        exchange(&mut host, &mut device);
+        let (_, result) = host.result().unwrap();
+        assert_eq!(result, Err(ScsiError::Answer), "{quirk:?}");
+        assert_eq!(device.resets, 0, "{quirk:?}");
+        let clear_out = SetupPacket::clear_halt(BULK_OUT).to_bytes();
+        assert_eq!(
+            device.requests.contains(&clear_out),
+            quirk == Quirk::StallThenPassed
+        );
+        // The next works.
+        let (_, result) = host.result().unwrap();
+        assert_eq!(result, Ok(Segments::new()), "{quirk:?}");
+        assert_eq!(device.done, 1, "{quirk:?}");
+        assert!(device.written.ends_with(&[2; 512]));
+    }
+}
+
+/// So too where it is not the first command of a request.
+#[test]
+fn the_end_of_a_long_write_counts() {
+    let mut device = Foreign::default();
+    let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+    host.write(0, Bytes::from(vec![1; 400 * 512]));
+    while device.done == 0 {
+        if let Some(HostEvent::Submit(transfer)) = host.poll() {
+            device.submit(transfer);
+        }
+        while let Some(FunctionEvent::Complete(completion)) = device.poll() {
+            host.complete(completion);
+        }
+    }
+    device.quirks.push(Quirk::AllIsResidue);
+    exchange(&mut host, &mut device);
+    assert_eq!(host.result().unwrap().1, Err(ScsiError::Answer));
+    assert_eq!((host.result(), device.done), (None, 1));
 }
 
 #[test]

@@ -93,7 +93,8 @@ pub enum ScsiError {
     /// error; it was reset each time.
     #[error("the device does not follow Bulk-Only Transport")]
     Transport,
-    /// The disk answered with less or other data than its commands are specified to.
+    /// The disk answered with less or other data than its commands are specified to, or took less
+    /// than it was sent and called that a success.
     #[error("the disk gave an answer that makes no sense")]
     Answer,
     /// Data to write that is not whole blocks.
@@ -222,7 +223,8 @@ impl Initiator {
         })
     }
 
-    /// Writes whole blocks. They are durable when a later [`flush`](Self::flush) is done.
+    /// Writes whole blocks. They are durable when a later [`flush`](Self::flush) is done. After an
+    /// error any of them may be written.
     pub fn write(&mut self, lba: u64, data: Bytes) -> Ticket {
         self.request(Work::Write { lba, data })
     }
@@ -260,13 +262,13 @@ impl Initiator {
         };
         let asked_sense = core::mem::replace(&mut self.asks_sense, false);
         match outcome {
-            Outcome::Passed(data) if asked_sense => {
+            Outcome::Passed { data, .. } if asked_sense => {
                 let sense = Sense::parse(&data.to_bytes());
                 self.fail(sense.map_or(ScsiError::NoReason, ScsiError::Sense));
             }
-            Outcome::Passed(data) => {
+            Outcome::Passed { data, missing } => {
                 self.attempts = 0;
-                self.pass(data);
+                self.pass(data, missing);
             }
             Outcome::Failed if asked_sense => self.fail(ScsiError::NoReason),
             Outcome::Failed => self.asks_sense = true,
@@ -281,7 +283,7 @@ impl Initiator {
         }
     }
 
-    fn pass(&mut self, data: Segments) {
+    fn pass(&mut self, data: Segments, missing: u32) {
         match self.phase {
             Phase::Configure => self.phase = Phase::MaxLun,
             Phase::MaxLun => {
@@ -316,7 +318,7 @@ impl Initiator {
                     _ => self.give_up(ScsiError::Answer),
                 }
             }
-            Phase::Jobs => self.pass_job(data),
+            Phase::Jobs => self.pass_job(data, missing),
             Phase::Over(_) => {}
         }
     }
@@ -333,8 +335,11 @@ impl Initiator {
         self.phase = Phase::Jobs;
     }
 
-    /// A command of the first job was done.
-    fn pass_job(&mut self, got: Segments) {
+    /// A command of the first job was done, but for the bytes that are missing.
+    fn pass_job(&mut self, got: Segments, missing: u32) {
+        if missing > 0 {
+            return self.finish_job(Err(ScsiError::Answer));
+        }
         let block_size = self.unit.as_ref().map_or(1, |unit| unit.block_size);
         let Some(job) = self.jobs.front_mut() else {
             return;
@@ -342,22 +347,17 @@ impl Initiator {
         let result = match &mut job.work {
             Work::Read { lba, left, data } => {
                 let blocks = (*left).min(blocks_per_command(block_size));
-                let expected = u64::from(blocks).saturating_mul(u64::from(block_size));
-                if got.len() as u64 == expected {
-                    *lba = lba.saturating_add(u64::from(blocks));
-                    *left = left.saturating_sub(blocks);
-                    if data.is_empty() {
-                        *data = got;
-                    } else {
-                        data.append(got);
-                    }
-                    if *left > 0 {
-                        return;
-                    }
-                    Ok(core::mem::take(data))
+                *lba = lba.saturating_add(u64::from(blocks));
+                *left = left.saturating_sub(blocks);
+                if data.is_empty() {
+                    *data = got;
                 } else {
-                    Err(ScsiError::Answer)
+                    data.append(got);
                 }
+                if *left > 0 {
+                    return;
+                }
+                Ok(core::mem::take(data))
             }
             Work::Write { lba, data } => {
                 let blocks = blocks_per_command(block_size);

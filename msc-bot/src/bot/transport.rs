@@ -68,8 +68,9 @@ pub(super) enum DataPhase {
 /// What became of a request or a command.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Its data, without padding.
-    Passed(Segments),
+    /// Its data, without padding, and how many of the bytes that the host expected to move were
+    /// not moved or are not relevant.
+    Passed { data: Segments, missing: u32 },
     /// The sense says why.
     Failed,
     /// A control request was not answered with success.
@@ -120,6 +121,8 @@ struct Exchange {
     wrapper: Part,
     data: Part,
     status: Part,
+    /// Of the expected bytes, those that the data transfer moved.
+    moved: u32,
     received: Segments,
     answer: Option<StatusWrapper>,
     status_reads: u8,
@@ -243,6 +246,7 @@ impl Transport {
             wrapper,
             data,
             status: Part::Absent,
+            moved: 0,
             received: Segments::new(),
             answer: None,
             status_reads: 0,
@@ -273,8 +277,11 @@ impl Transport {
         match mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Control(id) if id == completion.id => {
                 self.outcome = Some(match (status, completion.actual) {
-                    (Status::COMPLETED, Actual::In(data)) => Outcome::Passed(data),
-                    (Status::COMPLETED, Actual::Out(_)) => Outcome::Passed(Segments::new()),
+                    (Status::COMPLETED, Actual::In(data)) => Outcome::Passed { data, missing: 0 },
+                    (Status::COMPLETED, Actual::Out(_)) => Outcome::Passed {
+                        data: Segments::new(),
+                        missing: 0,
+                    },
                     (status, _) => Outcome::Refused(status),
                 });
             }
@@ -342,11 +349,15 @@ impl Transport {
             }
         } else if exchange.data.is(id) {
             exchange.data = Part::of(status);
-            if let Actual::In(mut data) = actual {
-                let room = usize::try_from(exchange.expected).unwrap_or(usize::MAX);
-                data.truncate(room);
-                exchange.received = data;
-            }
+            let moved = match (exchange.direction, actual) {
+                (Direction::In, Actual::In(data)) => {
+                    exchange.received = data;
+                    u32::try_from(exchange.received.len()).unwrap_or(u32::MAX)
+                }
+                (Direction::Out, Actual::Out(taken)) => taken,
+                _ => 0,
+            };
+            exchange.moved = moved.min(exchange.expected);
             if exchange.data != Part::Moved {
                 // The status comes only when the halt is cleared, and some stacks have stalled
                 // this transfer too: ask again then.
@@ -408,10 +419,17 @@ impl Transport {
         };
         self.outcome = Some(match answer.status {
             CommandStatus::Passed => {
+                let Exchange {
+                    expected, moved, ..
+                } = exchange;
+                // Of what was moved, the rest may be padding, or not processed (BOT 1.0, 5.2).
+                let relevant = moved.min(expected.saturating_sub(answer.residue));
                 let mut data = exchange.received;
-                let relevant = exchange.expected.saturating_sub(answer.residue);
                 data.truncate(usize::try_from(relevant).unwrap_or(usize::MAX));
-                Outcome::Passed(data)
+                Outcome::Passed {
+                    data,
+                    missing: expected.saturating_sub(relevant),
+                }
             }
             CommandStatus::Failed => Outcome::Failed,
             CommandStatus::PhaseError => return self.recover(),
