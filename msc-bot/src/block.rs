@@ -170,6 +170,7 @@ impl fmt::Debug for BlockToken {
 )]
 pub enum BlockOp {
     /// Reads; finished with exactly `length` bytes.
+    #[non_exhaustive]
     Read {
         /// Its name.
         token: BlockToken,
@@ -181,6 +182,7 @@ pub enum BlockOp {
         length: u32,
     },
     /// Writes; finished with no bytes, when the store has taken the data: later reads see it.
+    #[non_exhaustive]
     Write {
         /// Its name.
         token: BlockToken,
@@ -195,6 +197,7 @@ pub enum BlockOp {
     },
     /// Makes a range read as zeros; finished with no bytes. For commands that give blocks back
     /// (UNMAP, WRITE SAME), of which no unit says yet that it knows them.
+    #[non_exhaustive]
     Zero {
         /// Its name.
         token: BlockToken,
@@ -209,6 +212,7 @@ pub enum BlockOp {
     },
     /// Finished, with no bytes, when all writes that were finished before would survive a loss
     /// of power.
+    #[non_exhaustive]
     Flush {
         /// Its name.
         token: BlockToken,
