@@ -35,7 +35,7 @@ pub(crate) fn length(decisions: &mut Decisions<'_>, limit: u32) -> u32 {
         2 => 13.min(limit),
         3 => 512.min(limit),
         4 => limit,
-        5 if rarely(decisions, 8) => limit + 1,
+        5 if rarely(decisions, 32) => limit + 1,
         _ => decisions.below(limit as usize + 1) as u32,
     }
 }

@@ -1,11 +1,12 @@
 //! Where the search starts: a few meaningful inputs for each target, most of them bytes that real
 //! kernels sent.
 
+use bytes::Bytes;
 use usb_descriptors::build::{Configuration, Device, Endpoint, Interface};
 use usb_descriptors::{ClassCode, DescriptorType, EndpointAddress, Speed, build};
 use usb_transfer::DeviceDescriptors;
 
-use crate::urb::{HEADER, Header, PACKET};
+use crate::urb::{HEADER, Header, PACKET, Packet};
 
 /// An input to be committed as `corpus/TARGET/NAME`.
 #[derive(Debug)]
@@ -45,13 +46,9 @@ pub fn all() -> Vec<Seed> {
         bytes,
     };
     let (msc, zero) = (MSC.client_messages(), ZERO.client_messages());
-    let (msc_replies, zero_replies) = (MSC.server_messages(&msc), ZERO.server_messages(&zero));
+    let msc_replies = MSC.server_messages(&msc);
     let high = device(Speed::High);
     let fast = device(Speed::Super);
-    let choices: Vec<u8> = (0..=255).collect();
-    let mixed: Vec<u8> = (0..400_u32)
-        .map(|at| (at * at / 7 + at * 31) as u8)
-        .collect();
     let mut flat = high.device.to_vec();
     flat.extend(&high.configurations[0]);
     flat.extend(high.qualifier.iter().flatten());
@@ -71,61 +68,59 @@ pub fn all() -> Vec<Seed> {
         &record(2),
     ]
     .concat();
+    // 200 bytes at a time.
+    let slowly = [0, 0, 0, 199, 0, 0].repeat(12);
     vec![
-        seed("usbip_server", "enumeration", join(&[], &msc[..8].concat())),
-        seed("usbip_server", "disk", join(&choices, &msc[8..20].concat())),
-        seed(
-            "usbip_server",
-            "isochronous",
-            join(&[], &zero[12..].concat()),
-        ),
-        seed("usbip_server", "unlink", join(&[0, 0, 0, 0], &unlinked)),
-        seed("usbip_server", "composed", join(&mixed, &[])),
-        seed(
-            "usbip_client",
-            "control",
-            client(&[1, 1, 1], &msc_replies[0]),
-        ),
-        seed(
-            "usbip_client",
-            "isochronous",
-            client(&[2, 2, 2], &zero_replies[12]),
-        ),
-        seed("usbip_client", "composed", join(&mixed, &[])),
-        seed(
-            "usbip_handshake",
-            "import-request",
-            join(&[], &MSC.client[..REQ_IMPORT]),
-        ),
-        seed(
-            "usbip_handshake",
-            "list-request",
-            join(&[], &[1, 0x11, 0x80, 5, 0, 0, 0, 0]),
-        ),
-        seed("usbip_handshake", "list", join(&[0, 1], &list)),
-        seed("usbip_handshake", "import", join(&[0, 2], &import())),
-        seed(
-            "usbip_handshake",
-            "refusal",
-            join(&[0, 2], &[1, 0x11, 0, 3, 0, 0, 0, 4]),
-        ),
-        seed("bot_device", "composed", join(&mixed, &[])),
-        seed("bot_device", "wrappers", wrappers(&msc)),
-        seed("initiator", "composed", join(&mixed, &[])),
-        seed("initiator", "honest", join(HONEST, &[])),
-        seed("control_endpoint", "good-device", join(&choices, &[])),
-        seed("control_endpoint", "raw-device", join(&mixed, &flat)),
-        seed("enumerator", "good-device", join(&[], &[])),
-        seed("enumerator", "raw-answers", join(&mixed, &flat)),
-        seed("enumerator", "wrong-bytes", join(&[9; 100], &[])),
-        seed("descriptors", "high-speed", flat),
-        seed("descriptors", "superspeed", superspeed),
+        seed("bot_device", "composed", join(&any(20, 800), &[])),
+        seed("bot_device", "recorded", wrappers(&msc)),
+        seed("control_endpoint", "good-device", join(&any(2, 600), &[])),
+        seed("control_endpoint", "raw-device", join(&any(3, 600), &flat)),
+        seed("descriptors", "gadget", answers(&msc, &msc_replies)),
+        seed("descriptors", "high-speed", flat.clone()),
         seed(
             "descriptors",
             "other-speed",
             high.other_speed_configurations[0].to_vec(),
         ),
-        seed("descriptors", "gadget", answers(&msc, &msc_replies)),
+        seed("descriptors", "superspeed", superspeed),
+        seed("enumerator", "good-device", join(&[], &[])),
+        seed("enumerator", "raw-answers", join(&any(4, 200), &flat)),
+        seed("enumerator", "wrong-bytes", join(&[9; 100], &[])),
+        seed("initiator", "composed", join(&any(5, 800), &[])),
+        seed("initiator", "honest", join(HONEST, &[])),
+        seed("usbip_client", "composed", join(&any(153, 800), &[])),
+        seed("usbip_client", "control", client(1, &msc_replies[0])),
+        seed(
+            "usbip_client",
+            "isochronous",
+            client(2, &isochronous_reply()),
+        ),
+        seed("usbip_handshake", "import", join(&[0, 2], &import())),
+        seed(
+            "usbip_handshake",
+            "import-request",
+            join(&[], &MSC.client[..REQ_IMPORT]),
+        ),
+        seed("usbip_handshake", "list", join(&[0, 1], &list)),
+        seed(
+            "usbip_handshake",
+            "list-request",
+            join(&[], &[1, 0x11, 0x80, 5, 0, 0, 0, 0]),
+        ),
+        seed(
+            "usbip_handshake",
+            "refusal",
+            join(&[0, 2], &[1, 0x11, 0, 3, 0, 0, 0, 4]),
+        ),
+        seed("usbip_server", "composed", join(&any(14, 800), &[])),
+        seed("usbip_server", "disk", join(&slowly, &msc[8..20].concat())),
+        seed("usbip_server", "enumeration", join(&[], &msc[..8].concat())),
+        seed(
+            "usbip_server",
+            "isochronous",
+            join(&[], &zero[12..].concat()),
+        ),
+        seed("usbip_server", "unlink", join(&[], &unlinked)),
         seed("vhci_status", "one-controller", STATUS.into()),
         seed(
             "vhci_status",
@@ -163,9 +158,7 @@ pub fn device(speed: Speed) -> DeviceDescriptors {
         all.other_speed_configurations
             .push(bytes.expect("it can be built").into());
     }
-    if speed.is_super() {
-        all.bos = Some(build::superspeed_bos().to_vec().into());
-    }
+    all.bos = build::bos(speed).map(Bytes::from_static);
     all.add_string(1, "A device").expect("a short text");
     all.add_string(2, "0123456789AB").expect("a short text");
     all
@@ -187,11 +180,23 @@ fn join(choices: &[u8], stream: &[u8]) -> Vec<u8> {
     [&count.to_be_bytes()[..], choices, stream].concat()
 }
 
-/// Three transfers of a kind and a reply to one of them: choices for `choices::transfer`, each
-/// number below some count in two bytes.
-fn client(kinds: &[u8], reply: &[u8]) -> Vec<u8> {
+/// Some choices; the numbers were picked for runs that last.
+fn any(number: u32, count: usize) -> Vec<u8> {
+    let next = |state: &u32| Some(state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f));
+    let states = std::iter::successors(next(&number), next);
+    states
+        .map(|state| (state >> 24) as u8)
+        .take(count)
+        .collect()
+}
+
+/// Three transfers of 4096 bytes IN of a kind, and a reply to the first of them: choices for
+/// `choices::transfer`, each number below some count in two bytes.
+fn client(kind: u8, reply: &[u8]) -> Vec<u8> {
     let mut choices = Vec::new();
-    for &kind in kinds {
+    for _ in 0..3 {
+        // Length, direction and endpoint; the kind, with four packets or GET_DESCRIPTOR(device);
+        // flags and interval.
         choices.extend([0, 4, 0, 0x81, 0, kind]);
         if kind == 2 {
             choices.extend([0, 4, 0, 0]);
@@ -203,6 +208,30 @@ fn client(kinds: &[u8], reply: &[u8]) -> Vec<u8> {
     let mut reply = reply.to_vec();
     reply[4..8].copy_from_slice(&1_u32.to_be_bytes());
     join(&choices, &reply)
+}
+
+/// Four packets of 1024 bytes, of which the last is short.
+fn isochronous_reply() -> Vec<u8> {
+    let header = Header {
+        command: crate::urb::RET_SUBMIT,
+        length: 3172,
+        packets: 4,
+        interval: 1,
+        ..Header::default()
+    };
+    let mut bytes = Vec::new();
+    header.put(&mut bytes);
+    bytes.resize(bytes.len() + 3172, 0xaa);
+    for at in 0..4 {
+        let packet = Packet {
+            offset: at * 1024,
+            length: 1024,
+            actual: if at == 3 { 100 } else { 1024 },
+            status: if at == 3 { -121 } else { 0 },
+        };
+        packet.put(&mut bytes);
+    }
+    bytes
 }
 
 fn unlink(seqnum: u32, target: &[u8]) -> Vec<u8> {
@@ -218,21 +247,22 @@ fn unlink(seqnum: u32, target: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The command wrappers of a recording, each with a read of data, what the store does, and a read
-/// of the status: choices for `bot_device`, each number below some count in two bytes.
+/// The command wrappers of a recording, each with a read of its data, what the store does, and a
+/// read of the status: choices for `bot_device`, each number below some count in two bytes.
 fn wrappers(requests: &[Vec<u8>]) -> Vec<u8> {
-    let wrappers = requests.iter().filter_map(|request| {
-        let (_, payload) = request.split_at(HEADER);
-        (payload.len() == 31).then_some(payload)
-    });
-    let wrappers: Vec<_> = wrappers.collect();
-    let send = [0, 5, 0, 31];
-    let read = [0, 6, 0, 8, 0, 3];
-    let store = [0, 18, 0, 13, 0, 0];
-    let status = [0, 6, 0, 0, 0, 0];
+    let payloads = requests.iter().map(|request| &request[HEADER..]);
+    let wrappers: Vec<_> = payloads.filter(|payload| payload.len() == 31).collect();
     let mut choices = vec![0];
-    for _ in &wrappers {
-        choices.extend([&send[..], &read, &store, &status].concat());
+    for wrapper in &wrappers {
+        choices.extend([0, 5, 0, 31]);
+        // READ(10), in the first blocks.
+        if wrapper[15] == 0x28 && wrapper[17..20] == [0; 3] && wrapper[20] < 64 {
+            choices.extend([0, 18, 0, 13, 0, 0]);
+        }
+        if wrapper[8..12] != [0; 4] {
+            choices.extend([0, 6, 0, 8, 0, 3]);
+        }
+        choices.extend([0, 6, 0, 0, 0, 0]);
     }
     join(&choices, &wrappers.concat())
 }

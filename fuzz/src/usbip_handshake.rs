@@ -1,14 +1,14 @@
 //! What comes before a session, in both roles, with a hostile peer.
 //!
-//! Invariants: a request is one event and gets one well-formed answer; while it is not answered
-//! nothing is read; a list gives as many devices as it says, then its end; `receive` takes what it
+//! Invariants: a request is one event and gets one well-formed answer, before which nothing more is
+//! taken; a list gives as many devices as it says, then its end; `receive` takes what it
 //! has understood, and never more than it needs; reserved is no more than one message; an error is
 //! sticky.
 
 use bytes::{Buf, BytesMut};
 use testkit::Decisions;
 use usb_descriptors::{Speed, build};
-use usb_transfer::{DeviceDescriptors, Step, Wire};
+use usb_transfer::{DeviceDescriptors, Frontend, HostEvent, Step, Wire};
 use usbip_proto::{BusId, DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError};
 use usbip_proto::{client, server};
 
@@ -19,8 +19,8 @@ const COMMON: usize = 8;
 const DEVICE: usize = 312;
 const INTERFACE: usize = 4;
 
-/// A message, as much again before and behind it, and twice that where the buffer has to grow.
-const MAX_ROOM: usize = 6 * (COMMON + DEVICE);
+/// What an impatient client may have in the receive buffer, which doubles where it has to grow.
+const MAX_ROOM: usize = 4 * (4096 + COMMON + DEVICE);
 
 const MAX_DEVICES: u32 = 4;
 
@@ -61,7 +61,7 @@ impl<'a> Socket<'a> {
     fn read(&mut self, missing: usize, decisions: &mut Decisions<'_>) -> bool {
         let room = self.rx.capacity() - self.rx.len();
         assert!(room >= missing, "there is room for what is wanted");
-        assert!(self.rx.capacity() <= MAX_ROOM, "room for one message");
+        assert!(self.rx.capacity() <= MAX_ROOM, "bounded room");
         let some = match decisions.below(4) {
             0 => room,
             1 => missing,
@@ -138,14 +138,17 @@ fn serve(mut handshake: server::Handshake, decisions: &mut Decisions<'_>, stream
                     .poll()
                     .expect("ready means that there is an event");
                 assert!(handshake.poll().is_none(), "one request, one event");
-                let Ok(Step::Io(wants)) = socket.receive(&mut handshake) else {
-                    panic!("a request waits for its answer");
-                };
-                assert!(wants.is_finished(), "and nothing is read before");
                 assert_eq!(socket.taken % COMMON, 0, "requests are 8 and 40 bytes");
-                match answer(handshake, event, decisions) {
+                let waited = wait(&mut handshake, &mut socket, decisions);
+                let is_over = waited != Ok(false);
+                match answer(handshake, event, decisions, is_over) {
                     Some(next) => handshake = next,
                     None => return,
+                }
+                match waited {
+                    Ok(false) => {}
+                    Ok(true) => break,
+                    Err(error) => return is_sticky(&mut handshake, &error),
                 }
             }
             Ok(Step::Io(wants)) => {
@@ -164,11 +167,37 @@ fn serve(mut handshake: server::Handshake, decisions: &mut Decisions<'_>, stream
     assert!(wants.is_finished());
 }
 
+/// The embedder takes its time, and the client goes on, or leaves, which is true.
+fn wait(
+    handshake: &mut server::Handshake,
+    socket: &mut Socket<'_>,
+    decisions: &mut Decisions<'_>,
+) -> Result<bool, ProtocolError> {
+    let taken = socket.taken;
+    for _ in 0..decisions.below(8) {
+        match socket.receive(handshake)? {
+            Step::Ready => panic!("a request waits for its answer"),
+            Step::Io(wants) => {
+                if let Some(missing) = wants.read {
+                    socket.read(missing.get(), decisions);
+                }
+            }
+        }
+        assert_eq!(socket.taken, taken, "nothing is taken before the answer");
+    }
+    let leaves = decisions.below(16) == 15;
+    if leaves {
+        handshake.end();
+    }
+    Ok(leaves)
+}
+
 /// Answers a request; the handshake is gone where it became a session.
 fn answer(
     mut handshake: server::Handshake,
     event: server::HandshakeEvent,
     decisions: &mut Decisions<'_>,
+    is_over: bool,
 ) -> Option<server::Handshake> {
     match event {
         server::HandshakeEvent::List(request) => {
@@ -203,6 +232,7 @@ fn answer(
                 assert_eq!(reply[..COMMON], common(0x0003, 0));
                 let name = &reply[COMMON + 256..COMMON + 288];
                 assert_eq!(name[..bus_id.as_str().len()], *bus_id.as_str().as_bytes());
+                assert_eq!(session.poll() == Some(HostEvent::Reset), is_over);
                 return None;
             }
         }
