@@ -14,8 +14,9 @@ pub struct Link {
 }
 
 impl Link {
-    /// Takes some of what is queued, as a socket does that is nearly full.
-    pub fn write(&mut self, tx: &mut TxQueue, decisions: &mut Decisions<'_>) {
+    /// Takes some of what is queued, as a socket does that is nearly full, and tells what it took.
+    pub fn write(&mut self, tx: &mut TxQueue, decisions: &mut Decisions<'_>) -> Vec<u8> {
+        let mut taken = Vec::new();
         while tx.has_remaining() {
             let chunk = tx.chunk();
             let count = if decisions.chance() {
@@ -24,11 +25,13 @@ impl Link {
                 decisions.below(chunk.len()) + 1
             };
             self.bytes.extend(&chunk[..count]);
+            taken.extend_from_slice(&chunk[..count]);
             tx.advance(count);
             if decisions.chance() {
                 break;
             }
         }
+        taken
     }
 
     /// Delivers some of what is on its way.

@@ -9,31 +9,31 @@ use usb_transfer::{
 
 use crate::Decisions;
 
-/// Holds transfers until it is told to finish one. IN data is a function of endpoint and length,
-/// so that the other side can check it.
+/// Holds transfers until it is told to finish one. The data of the nth transfer that was submitted
+/// is made from its endpoint and n, so that the other side can check that it got its own.
 #[derive(Debug, Default)]
 pub struct ModelDevice {
-    pending: BTreeMap<TransferId, Transfer>,
+    pending: BTreeMap<TransferId, (usize, Transfer)>,
     events: VecDeque<FunctionEvent>,
     last_id: Option<TransferId>,
-    /// What arrived OUT, in order of arrival.
-    pub received: Vec<Bytes>,
+    /// What arrived OUT, and as which transfer, in order of arrival.
+    pub received: Vec<(usize, Bytes)>,
     pub resets: usize,
     pub submitted: usize,
     pub cancels: usize,
 }
 
 impl ModelDevice {
-    /// What an IN transfer of `length` bytes brings from endpoint `number`.
-    pub fn data(number: u8, length: usize) -> Vec<u8> {
+    /// What the nth transfer carries or brings, at endpoint `number`.
+    pub fn data(number: u8, ordinal: usize, length: usize) -> Vec<u8> {
+        let [low, high, ..] = ordinal.to_le_bytes();
+        let seed = number.wrapping_mul(31) ^ low.wrapping_mul(7) ^ high;
         let pattern = (0..=250).cycle().take(length);
-        pattern
-            .map(|at: u8| number.wrapping_mul(31).wrapping_add(at))
-            .collect()
+        pattern.map(|at: u8| seed.wrapping_add(at)).collect()
     }
 
-    /// What a transfer brings if it finishes undisturbed.
-    pub fn answer(transfer: Transfer) -> usb_transfer::Completion {
+    /// What the nth transfer brings if it finishes undisturbed.
+    pub fn answer(ordinal: usize, transfer: Transfer) -> usb_transfer::Completion {
         let number = transfer.endpoint.number();
         match (&transfer.kind, &transfer.payload) {
             (Kind::Isochronous(packets), payload) => {
@@ -44,13 +44,13 @@ impl ModelDevice {
                 let packets: Vec<_> = packets.iter().map(full).collect();
                 let sum = packets.iter().map(|packet| packet.actual as usize).sum();
                 let data = match payload {
-                    Payload::In { .. } => Segments::from(Self::data(number, sum)),
+                    Payload::In { .. } => Segments::from(Self::data(number, ordinal, sum)),
                     Payload::Out(_) => Segments::new(),
                 };
                 transfer.complete_packets(packets, data)
             }
             (_, Payload::In { length }) => {
-                let data = Self::data(number, *length as usize);
+                let data = Self::data(number, ordinal, *length as usize);
                 transfer.complete_in(data)
             }
             (_, Payload::Out(_)) => transfer.complete_out(),
@@ -63,9 +63,9 @@ impl ModelDevice {
         let Some(id) = self.pending.keys().nth(at).copied() else {
             return;
         };
-        if let Some(transfer) = self.pending.remove(&id) {
-            self.events
-                .push_back(FunctionEvent::Complete(Self::answer(transfer)));
+        if let Some((ordinal, transfer)) = self.pending.remove(&id) {
+            let completion = Self::answer(ordinal, transfer);
+            self.events.push_back(FunctionEvent::Complete(completion));
         }
     }
 
@@ -74,7 +74,7 @@ impl ModelDevice {
     }
 
     fn end(&mut self, id: TransferId, status: Status) {
-        if let Some(transfer) = self.pending.remove(&id) {
+        if let Some((_, transfer)) = self.pending.remove(&id) {
             self.events
                 .push_back(FunctionEvent::Complete(transfer.fail(status)));
         }
@@ -101,11 +101,11 @@ impl Function for ModelDevice {
             "the frontend answers what disagrees itself"
         );
         self.last_id = Some(transfer.id);
-        self.submitted += 1;
         if let Payload::Out(data) = &transfer.payload {
-            self.received.push(data.clone());
+            self.received.push((self.submitted, data.clone()));
         }
-        self.pending.insert(transfer.id, transfer);
+        self.pending.insert(transfer.id, (self.submitted, transfer));
+        self.submitted += 1;
     }
 
     fn cancel(&mut self, id: TransferId) {

@@ -43,6 +43,9 @@ pub enum BuildError {
         /// The speed to build for.
         speed: Speed,
     },
+    /// A configuration of value 0, which means "not configured".
+    #[error("a configuration cannot have the value 0, which means not configured")]
+    ConfigurationValue,
     /// Endpoint 0 is never described.
     #[error("endpoint 0 is the control endpoint, which has no descriptor")]
     ControlEndpoint,
@@ -234,21 +237,47 @@ const fn max_packet_size_0(speed: Speed) -> u8 {
     }
 }
 
-/// The BOS that every SuperSpeed device must have: USB 2.0 link power management, and SuperSpeed
-/// with full function at every speed from full on (USB 3.2, 9.6.2.1 and 9.6.2.2).
+/// The BOS that a device must have at a speed: none up to high speed; USB 2.0 link power management
+/// and SuperSpeed from there on, and above that SuperSpeedPlus with one lane of 10 Gbit/s each way
+/// (USB 3.2, 9.6.2.1, 9.6.2.2 and 9.6.2.5).
+///
+/// ```
+/// use usb_descriptors::{Bos, Speed, build};
+/// assert_eq!(build::bos(Speed::High), None);
+/// assert_eq!(Bos::parse(build::bos(Speed::Super).unwrap())?.capability_count(), 2);
+/// # Ok::<(), usb_descriptors::DescriptorError>(())
+/// ```
 #[must_use]
-pub const fn superspeed_bos() -> [u8; 22] {
-    let bos = DescriptorType::BOS.0;
-    let capability = DescriptorType::DEVICE_CAPABILITY.0;
-    let extension = CapabilityType::USB_2_0_EXTENSION.0;
-    let superspeed = CapabilityType::SUPERSPEED.0;
-    [
-        5, bos, 22, 0, 2, // wTotalLength 22, two capabilities
-        7, capability, extension, 0x02, 0, 0, 0, // LPM
-        10, capability, superspeed, 0, 0x0e, 0, // full, high and 5 Gbit/s
-        1, 0x0a, 0xff, 0x07, // full function from full speed; exit in 10 µs and 2047 µs
-    ]
+pub const fn bos(speed: Speed) -> Option<&'static [u8]> {
+    match speed {
+        Speed::Low | Speed::Full | Speed::High => None,
+        Speed::Super => Some(&SUPERSPEED_BOS),
+        Speed::SuperPlus => Some(&SUPERSPEED_PLUS_BOS),
+    }
 }
+
+const CAPABILITY: u8 = DescriptorType::DEVICE_CAPABILITY.0;
+
+#[rustfmt::skip]
+const SUPERSPEED_BOS: [u8; 22] = [
+    5, DescriptorType::BOS.0, 22, 0, 2,
+    7, CAPABILITY, CapabilityType::USB_2_0_EXTENSION.0, 0x02, 0, 0, 0, // LPM
+    10, CAPABILITY, CapabilityType::SUPERSPEED.0, 0, 0x0e, 0, // full, high and 5 Gbit/s
+    1, 0x0a, 0xff, 0x07, // full function from full speed; exit in 10 µs and 2047 µs
+];
+
+#[rustfmt::skip]
+const SUPERSPEED_PLUS_BOS: [u8; 42] = [
+    5, DescriptorType::BOS.0, 42, 0, 3,
+    7, CAPABILITY, CapabilityType::USB_2_0_EXTENSION.0, 0x02, 0, 0, 0,
+    10, CAPABILITY, CapabilityType::SUPERSPEED.0, 0, 0x0e, 0,
+    1, 0x0a, 0xff, 0x07,
+    20, CAPABILITY, CapabilityType::SUPERSPEED_PLUS.0, 0,
+    0x01, 0, 0, 0, // two attributes for one sublink speed
+    0x00, 0x11, 0, 0, // works with one lane each way
+    0x30, 0x40, 0x0a, 0, // receiving, 10 Gbit/s
+    0xb0, 0x40, 0x0a, 0, // sending, 10 Gbit/s
+];
 
 /// A string descriptor's bytes (USB 2.0, table 9-16).
 ///
@@ -362,6 +391,9 @@ impl Configuration {
     }
 
     fn encode(&self, kind: DescriptorType, speed: Speed) -> Result<Vec<u8>, BuildError> {
+        if self.value == 0 {
+            return Err(BuildError::ConfigurationValue);
+        }
         self.check_distinct()?;
         let mut numbers: Vec<u8> = self.interfaces.iter().map(|each| each.number).collect();
         numbers.sort_unstable();
@@ -669,6 +701,8 @@ mod tests {
             sibling.to_bytes(Speed::High).is_ok(),
             "settings may share an endpoint"
         );
+        let none = Configuration::new(0).to_bytes(Speed::High);
+        assert_eq!(none, Err(BuildError::ConfigurationValue));
         let hungry = Configuration::new(1).max_power(501);
         assert!(hungry.to_bytes(Speed::High).is_err());
         assert!(hungry.to_bytes(Speed::Super).is_ok());
@@ -687,13 +721,14 @@ mod tests {
 
     #[test]
     fn the_bos_has_what_it_counts() {
-        let bytes = superspeed_bos();
-        let bos = Bos::parse(&bytes).unwrap();
-        assert_eq!(usize::from(bos.total_length()), bytes.len());
-        assert_eq!(
-            bos.capabilities().count(),
-            usize::from(bos.capability_count())
-        );
-        assert!(bos.descriptors().all(|descriptor| descriptor.is_complete()));
+        for bytes in [Speed::Super, Speed::SuperPlus].map(|speed| bos(speed).unwrap()) {
+            let bos = Bos::parse(bytes).unwrap();
+            assert_eq!(usize::from(bos.total_length()), bytes.len());
+            assert_eq!(
+                bos.capabilities().count(),
+                usize::from(bos.capability_count())
+            );
+            assert!(bos.descriptors().all(|descriptor| descriptor.is_complete()));
+        }
     }
 }

@@ -80,7 +80,8 @@ impl Completion {
         }
     }
 
-    /// A completion with nothing moved.
+    /// A completion with nothing moved, of a transfer without isochronous packets; for any, while
+    /// it is at hand, [`Transfer::fail`](crate::Transfer::fail).
     #[must_use]
     pub const fn failed(id: TransferId, direction: Direction, status: Status) -> Self {
         Self::new(id, status, Actual::nothing(direction))

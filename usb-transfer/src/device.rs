@@ -138,7 +138,7 @@ impl DeviceDescriptors {
     }
 }
 
-/// The device as a tree, each line ended.
+/// The device as a tree, each line ended. Control characters in strings are escaped.
 impl fmt::Display for DeviceDescriptors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.device() {
@@ -151,7 +151,16 @@ impl fmt::Display for DeviceDescriptors {
                 ];
                 for (name, index) in strings {
                     if let Some(string) = self.string(index) {
-                        writeln!(f, "  {name}: {string}")?;
+                        write!(f, "  {name}: ")?;
+                        // A device is not to steer a terminal.
+                        for character in string.chars() {
+                            if character.is_control() {
+                                write!(f, "{}", character.escape_default())?;
+                            } else {
+                                write!(f, "{character}")?;
+                            }
+                        }
+                        writeln!(f)?;
                     }
                 }
             }
@@ -166,5 +175,28 @@ impl fmt::Display for DeviceDescriptors {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use usb_descriptors::build::Device as Build;
+
+    use super::*;
+
+    #[test]
+    fn strings_cannot_steer_a_terminal() {
+        let device = Build::new(1, 2).product_string(1).to_bytes(Speed::High);
+        let mut descriptors = DeviceDescriptors::new(Speed::High, device);
+        descriptors
+            .add_string(1, "\x1b[2Jdisk\nSerial number: é")
+            .unwrap();
+        let shown = descriptors.to_string();
+        assert!(
+            shown.ends_with("  Product: \\u{1b}[2Jdisk\\nSerial number: é\n"),
+            "{shown}"
+        );
     }
 }

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use usb_descriptors::{
-    Bcd, Bos, Configuration, DescriptorType, Device, LanguageId, SetupPacket, Speed,
-    StringDescriptor,
+    Bcd, Bos, Configuration, DescriptorType, Device, DeviceQualifier, LanguageId, SetupPacket,
+    Speed, StringDescriptor,
 };
 
 use crate::{
@@ -14,7 +14,9 @@ use crate::{
 };
 
 /// Reads the descriptors of a device, as a host does when one appears: device, configurations,
-/// BOS, qualifier and the strings that the others name. It changes nothing on the device.
+/// BOS, qualifier, the configurations at that other speed, and the strings that the others name.
+/// It configures nothing, and like every frontend ends with a reset, which leaves the device
+/// unconfigured.
 ///
 /// A BOS, a qualifier or a string that the device does not give is left out; without a device or
 /// configuration descriptor the result is an error. What is malformed is kept as it is.
@@ -73,6 +75,8 @@ enum Question {
     BosHeader,
     Bos(u16),
     Qualifier,
+    OtherSpeedHeader(u8),
+    OtherSpeed(u8, u16),
     Languages,
     String(u8, LanguageId),
 }
@@ -93,6 +97,18 @@ impl Question {
             Self::BosHeader => (DescriptorType::BOS, 0, LanguageId::NONE, 5),
             Self::Bos(length) => (DescriptorType::BOS, 0, LanguageId::NONE, length),
             Self::Qualifier => (DescriptorType::DEVICE_QUALIFIER, 0, LanguageId::NONE, 10),
+            Self::OtherSpeedHeader(index) => (
+                DescriptorType::OTHER_SPEED_CONFIGURATION,
+                index,
+                LanguageId::NONE,
+                9,
+            ),
+            Self::OtherSpeed(index, length) => (
+                DescriptorType::OTHER_SPEED_CONFIGURATION,
+                index,
+                LanguageId::NONE,
+                length,
+            ),
             Self::Languages => (DescriptorType::STRING, 0, LanguageId::NONE, 255),
             Self::String(index, language) => (DescriptorType::STRING, index, language, 255),
         };
@@ -143,21 +159,38 @@ impl Enumerator {
     fn take(&mut self, question: Question, data: Bytes) {
         match question {
             Question::Device => self.take_device(data),
-            Question::ConfigurationHeader(index) => match Configuration::parse(&data) {
-                Ok(header) => {
-                    let total = header.total_length();
-                    self.questions.push(Question::Configuration(index, total));
-                }
-                Err(_) => self.over(Err(Status::PROTOCOL)),
+            Question::ConfigurationHeader(index) => match total_length(&data) {
+                Some(total) => self.questions.push(Question::Configuration(index, total)),
+                None => self.over(Err(Status::PROTOCOL)),
             },
             Question::Configuration(..) => self.found.configurations.push(data),
             Question::BosHeader => {
                 if let Ok(header) = Bos::parse(&data) {
-                    self.questions.push(Question::Bos(header.total_length()));
+                    let total = header.total_length().max(5);
+                    self.questions.push(Question::Bos(total));
                 }
             }
             Question::Bos(_) => self.found.bos = Some(data),
-            Question::Qualifier => self.found.qualifier = Some(data),
+            Question::Qualifier => {
+                if let Ok(qualifier) = DeviceQualifier::parse(&data) {
+                    let indices = (0..qualifier.configuration_count()).rev();
+                    self.questions
+                        .extend(indices.map(Question::OtherSpeedHeader));
+                }
+                self.found.qualifier = Some(data);
+            }
+            Question::OtherSpeedHeader(index) => {
+                let total = total_length(&data);
+                self.questions
+                    .extend(total.map(|total| Question::OtherSpeed(index, total)));
+            }
+            Question::OtherSpeed(index, _) => {
+                let others = &mut self.found.other_speed_configurations;
+                // One behind a gap would answer for another index.
+                if others.len() == usize::from(index) {
+                    others.push(data);
+                }
+            }
             Question::Languages => self.take_languages(&data),
             Question::String(index, language) => {
                 self.found.strings.push(DeviceString {
@@ -218,13 +251,18 @@ impl Enumerator {
     }
 }
 
+/// What a configuration states for its length; not less than its header.
+fn total_length(header: &[u8]) -> Option<u16> {
+    let header = Configuration::parse(header).ok()?;
+    Some(header.total_length().max(9))
+}
+
 impl Frontend for Enumerator {
     fn poll(&mut self) -> Option<HostEvent> {
         if self.pending.is_some() {
             return None;
         }
         if let State::Over { reset, .. } = &mut self.state {
-            // It leaves the device as it found it, but a frontend's last event is a reset.
             return (!core::mem::replace(reset, true)).then_some(HostEvent::Reset);
         }
         let question = self.questions.pop()?;
@@ -245,8 +283,10 @@ impl Frontend for Enumerator {
                 data.truncate(usize::from(question.setup().length));
                 self.take(question, data.to_bytes());
             }
-            (Status::COMPLETED, Actual::Out(_)) => self.over(Err(Status::PROTOCOL)),
-            (status, _) if question.is_vital() => self.over(Err(status)),
+            (status, _) if question.is_vital() => {
+                let answered = status.is_completed();
+                self.over(Err(if answered { Status::PROTOCOL } else { status }));
+            }
             _ => {}
         }
         if self.questions.is_empty() {
@@ -327,7 +367,7 @@ mod tests {
             all.configurations
                 .push(built.to_bytes(Speed::Super).unwrap().into());
         }
-        all.bos = Some(build::superspeed_bos().to_vec().into());
+        all.bos = Some(Bytes::from_static(build::bos(Speed::Super).unwrap()));
         for index in [1, 2, 7] {
             all.add_string(index, "text").unwrap();
         }
@@ -337,6 +377,30 @@ mod tests {
     #[test]
     fn all_that_is_described_is_found() {
         assert_eq!(enumerate(rich()), Some(Ok(rich())));
+    }
+
+    #[test]
+    fn the_other_speed_is_read_too() {
+        let mut both = rich();
+        let device = BuildDevice::new(1, 2);
+        both.speed = Speed::High;
+        both.bos = None;
+        both.device = device.to_bytes(Speed::High).to_vec().into();
+        both.configurations.pop();
+        both.strings.clear();
+        both.qualifier = Some(device.to_qualifier_bytes().to_vec().into());
+        let other = Build::new(1).to_other_speed_bytes(Speed::Full).unwrap();
+        both.other_speed_configurations.push(other.into());
+        assert_eq!(enumerate(both.clone()), Some(Ok(both)));
+    }
+
+    #[test]
+    fn lengths_that_are_less_than_a_header_are_kept_as_they_are() {
+        let mut broken = rich();
+        broken.bos = Some(Bytes::from_static(&[5, 15, 0, 0, 0]));
+        broken.configurations[1] = Bytes::from_static(&[9, 2, 0, 0, 0, 2, 0, 0x80, 0]);
+        broken.strings.retain(|string| string.index != 9);
+        assert_eq!(enumerate(broken.clone()), Some(Ok(broken)));
     }
 
     #[test]

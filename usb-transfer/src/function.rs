@@ -46,6 +46,8 @@ pub enum FunctionEvent {
 ///
 /// * Every transfer is completed exactly once, cancelled or not, those of one endpoint (and
 ///   stream) in the order of their submission.
+/// * The completion of an isochronous transfer has the transfer's packets, each with what was moved
+///   and how it ended: [`Transfer::complete_packets`], or [`Transfer::fail`] for all at once.
 /// * An endpoint or request that does not exist is answered with
 ///   [`Status::STALL`](crate::Status::STALL).
 /// * SET_CONFIGURATION, SET_INTERFACE and [`reset`](Self::reset) first complete what they stop,

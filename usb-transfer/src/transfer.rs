@@ -61,7 +61,8 @@ pub struct StreamId(pub core::num::NonZeroU16);
 
 /// One request of a host to an endpoint.
 ///
-/// Constructors keep the endpoint's direction equal to the payload's.
+/// Constructors keep the endpoint's direction equal to the payload's; who changes a field keeps it
+/// so.
 ///
 /// ```
 /// use usb_descriptors::{EndpointAddress, SetupPacket};

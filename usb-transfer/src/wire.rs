@@ -1,5 +1,6 @@
 //! What every machine on a byte stream has in common.
 
+use alloc::boxed::Box;
 use core::num::NonZeroUsize;
 
 use bytes::BytesMut;
@@ -37,7 +38,7 @@ impl Wants {
     }
 }
 
-/// A machine on a byte stream, in either role.
+/// A machine on a byte stream, in either role. `&mut W` and `Box<W>` are wires too.
 ///
 /// The caller owns the receive buffer. The machine takes whole messages from its front and
 /// reserves room at its end. However the input is cut, the same happens.
@@ -61,4 +62,32 @@ pub trait Wire {
     /// The stream has ended: end of file, an error, or the embedder's decision. Bytes left in
     /// `rx` were a truncated message.
     fn end(&mut self);
+}
+
+impl<W: Wire + ?Sized> Wire for &mut W {
+    type Error = W::Error;
+
+    fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, Self::Error> {
+        (**self).receive(rx)
+    }
+    fn tx(&mut self) -> &mut TxQueue {
+        (**self).tx()
+    }
+    fn end(&mut self) {
+        (**self).end();
+    }
+}
+
+impl<W: Wire + ?Sized> Wire for Box<W> {
+    type Error = W::Error;
+
+    fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, Self::Error> {
+        (**self).receive(rx)
+    }
+    fn tx(&mut self) -> &mut TxQueue {
+        (**self).tx()
+    }
+    fn end(&mut self) {
+        (**self).end();
+    }
 }

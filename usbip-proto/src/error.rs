@@ -10,24 +10,27 @@ use crate::DeviceId;
 /// be written.
 ///
 /// ```
-/// use usbip_proto::{DeviceId, ProtocolError};
-/// let error = ProtocolError::DeviceId {
-///     found: DeviceId::new(1, 3),
-///     expected: DeviceId::new(1, 2),
-/// };
-/// assert_eq!(error.to_string(), "request for device 1-3, but the session is for device 1-2");
+/// use bytes::BytesMut;
+/// use usb_transfer::Wire;
+/// use usbip_proto::{Limits, ProtocolError, server::Handshake};
+/// let mut handshake = Handshake::new(Limits::default());
+/// let error = handshake.receive(&mut BytesMut::from(&[1, 6, 0x80, 5, 0, 0, 0, 0][..])).unwrap_err();
+/// assert!(matches!(error, ProtocolError::Version { found: 0x0106, .. }));
+/// assert_eq!(error.to_string(), "version 0x0106, expected 0x0111");
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
     /// An operation of another protocol version.
     #[error("version {found:#06x}, expected 0x0111")]
+    #[non_exhaustive]
     Version {
         /// The version in the header.
         found: u16,
     },
     /// An operation that does not belong here.
     #[error("operation {found:#06x}, expected {expected}")]
+    #[non_exhaustive]
     Operation {
         /// The code in the header.
         found: u16,
@@ -36,18 +39,26 @@ pub enum ProtocolError {
     },
     /// A bus id that is empty, not terminated, or not of printable ASCII.
     #[error("bus id of {found:02x?}, expected 1 to 31 printable ASCII characters")]
+    #[non_exhaustive]
     BusId {
         /// The field's bytes.
         found: [u8; 32],
     },
-    /// A path that is not terminated or not UTF-8.
-    #[error("device path is not terminated UTF-8 of at most 255 bytes")]
-    Path,
+    /// A client that did not wait for the answer to its request.
+    #[error("{found} bytes sent before the answer to a request, limit {limit}")]
+    #[non_exhaustive]
+    Impatient {
+        /// Bytes that wait.
+        found: usize,
+        /// Bytes that may.
+        limit: usize,
+    },
     /// The server answered for another device than was asked for.
     #[error("the server answered for another bus id than was asked for")]
     OtherBusId,
     /// More devices than the limit.
     #[error("a list of {found} devices, limit {limit}")]
+    #[non_exhaustive]
     DeviceCount {
         /// Devices announced.
         found: u32,
@@ -56,6 +67,7 @@ pub enum ProtocolError {
     },
     /// A header whose command does not belong here.
     #[error("command {found:#x}, expected {expected}")]
+    #[non_exhaustive]
     Command {
         /// The command in the header.
         found: u32,
@@ -64,6 +76,7 @@ pub enum ProtocolError {
     },
     /// A request for another device than the session's.
     #[error("request for device {found}, but the session is for device {expected}")]
+    #[non_exhaustive]
     DeviceId {
         /// The id in the header.
         found: DeviceId,
@@ -72,6 +85,7 @@ pub enum ProtocolError {
     },
     /// A direction that is neither 0 nor 1.
     #[error("request {seqnum}: direction {found}, expected 0 (OUT) or 1 (IN)")]
+    #[non_exhaustive]
     Direction {
         /// The request's number.
         seqnum: u32,
@@ -80,6 +94,7 @@ pub enum ProtocolError {
     },
     /// An endpoint number above 15.
     #[error("request {seqnum}: endpoint {found}, expected 0 to 15")]
+    #[non_exhaustive]
     Endpoint {
         /// The request's number.
         seqnum: u32,
@@ -88,6 +103,7 @@ pub enum ProtocolError {
     },
     /// A length that is negative or beyond what is allowed.
     #[error("request {seqnum}: {field} {found}, limit {limit}")]
+    #[non_exhaustive]
     Length {
         /// The request's number.
         seqnum: u32,
@@ -100,18 +116,20 @@ pub enum ProtocolError {
     },
     /// A number of isochronous packets that is negative, beyond the limit, another than the
     /// request's, or on the control endpoint.
-    #[error("request {seqnum}: {found} isochronous packets, expected {expected}")]
+    #[error("request {seqnum}: {found} isochronous packets, expected {expected} at most")]
+    #[non_exhaustive]
     PacketCount {
         /// The request's number.
         seqnum: u32,
         /// The number in the header.
         found: i32,
-        /// The number of the request, or the limit.
+        /// The number of the request, which it must be, or the limit.
         expected: u32,
     },
     /// An isochronous packet outside its buffer, longer than asked, or not where the request had
     /// it.
     #[error("request {seqnum}: isochronous packet {index} at {offset} with {length} bytes")]
+    #[non_exhaustive]
     Packet {
         /// The request's number.
         seqnum: u32,
@@ -124,6 +142,7 @@ pub enum ProtocolError {
     },
     /// The packets do not add up to the transfer.
     #[error("request {seqnum}: isochronous packets of {found} bytes in a transfer of {expected}")]
+    #[non_exhaustive]
     PacketSum {
         /// The request's number.
         seqnum: u32,
@@ -134,12 +153,14 @@ pub enum ProtocolError {
     },
     /// The number of a request that is still in flight.
     #[error("request {seqnum} is still in flight and was sent again")]
+    #[non_exhaustive]
     DuplicateSeqnum {
         /// The number.
         seqnum: u32,
     },
     /// A second unlink for one request.
     #[error("request {seqnum} unlinks {target}, which is being unlinked already")]
+    #[non_exhaustive]
     DuplicateUnlink {
         /// The unlink's number.
         seqnum: u32,
@@ -148,6 +169,7 @@ pub enum ProtocolError {
     },
     /// A reply to a request that was never made or has been answered.
     #[error("reply to request {seqnum}, which is not in flight")]
+    #[non_exhaustive]
     UnknownSeqnum {
         /// The number.
         seqnum: u32,

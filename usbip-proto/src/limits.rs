@@ -17,14 +17,15 @@ pub struct Limits {
     /// [`Status::NO_MEMORY`](usb_transfer::Status::NO_MEMORY). Default 1024: drivers keep 1 to
     /// about 100.
     pub max_in_flight: usize,
-    /// Bytes that all transfers in flight carry or ask for; more is answered in the same way.
-    /// Default 64 MiB.
+    /// Bytes that all transfers in flight carry or ask for, and their lists of isochronous packets;
+    /// more is answered in the same way. Default 64 MiB. A payload that a function holds may keep
+    /// up to about twice its length alive.
     pub max_in_flight_bytes: u64,
     /// Packets of an isochronous transfer; more end the session. Default 1024, the kernel's own
     /// limit (`drivers/usb/usbip/usbip_common.h`, `USBIP_MAX_ISO_PACKETS`).
     pub max_iso_packets: u32,
-    /// Bytes queued for writing at which a server stops reading. Default 1 MiB. The queue can
-    /// exceed it by what is in flight.
+    /// Bytes queued for writing at which a server's session stops reading. Default 1 MiB. The queue
+    /// can exceed it by what is in flight.
     pub tx_high_water: usize,
     /// Devices that a server may list; more end the handshake. Default 1024.
     pub max_devices: u32,

@@ -1,5 +1,11 @@
 //! How much room to keep for reading.
 
+use core::num::NonZeroUsize;
+
+use bytes::BytesMut;
+
+use crate::wire::urb::Header;
+
 /// Remembers how long recent messages were, so that the next one of their size lands in one read
 /// and its payload is never moved. An idle connection settles at [`ReadAhead::FLOOR`].
 #[derive(Debug, Default)]
@@ -27,7 +33,20 @@ impl ReadAhead {
         }
     }
 
-    pub(crate) fn room(&self) -> usize {
+    /// Makes room for what is missing and, between two messages, for all of the next. There, a
+    /// buffer that long messages left behind is given up once they stop coming.
+    pub(crate) fn make_room(&self, rx: &mut BytesMut, missing: NonZeroUsize) {
+        if rx.len() >= Header::LENGTH {
+            return rx.reserve(missing.get());
+        }
+        let room = self.room();
+        rx.reserve(room);
+        if rx.is_empty() && rx.capacity() / 4 > room {
+            *rx = BytesMut::with_capacity(room);
+        }
+    }
+
+    fn room(&self) -> usize {
         self.longest
             .max(self.longest_before)
             .clamp(Self::FLOOR, Self::CEILING)

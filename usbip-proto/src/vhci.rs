@@ -126,6 +126,26 @@ impl Ports {
         })
     }
 
+    /// Reads the text of `nports`: how many ports all `status` files have together.
+    ///
+    /// # Errors
+    /// [`StatusError`] where it is no number.
+    ///
+    /// ```
+    /// assert_eq!(usbip_proto::vhci::Ports::parse_count("240\n")?, 240);
+    /// # Ok::<(), usbip_proto::vhci::StatusError>(())
+    /// ```
+    pub fn parse_count(text: &str) -> Result<u16, StatusError> {
+        let found = text.trim();
+        let expected = "the number of ports";
+        let error = |_| StatusError {
+            line: 1,
+            expected,
+            found: found.into(),
+        };
+        found.parse().map_err(error)
+    }
+
     /// Adds the ports of another file.
     pub fn append(&mut self, mut other: Self) {
         self.ports.append(&mut other.ports);

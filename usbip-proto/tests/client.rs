@@ -170,32 +170,34 @@ fn broken_replies_end_the_session_and_complete_everything() {
     let cases = [
         (
             ret_submit(2, 0, 0),
-            ProtocolError::UnknownSeqnum { seqnum: 2 },
+            "reply to request 2, which is not in flight",
         ),
-        (ret_submit(1, 0, 513), length_error(513)),
-        (ret_submit(1, 0, -1), length_error(-1)),
+        (
+            ret_submit(1, 0, 513),
+            "request 1: actual_length 513, limit 512",
+        ),
+        (
+            ret_submit(1, 0, -1),
+            "request 1: actual_length -1, limit 512",
+        ),
         (
             ret(3, 1, 0, 0, 1),
-            ProtocolError::PacketCount {
-                seqnum: 1,
-                found: 1,
-                expected: 0,
-            },
+            "request 1: 1 isochronous packets, expected 0 at most",
         ),
         (
             ret(3, 1, 0, 0, -7),
-            ProtocolError::PacketCount {
-                seqnum: 1,
-                found: -7,
-                expected: 0,
-            },
+            "request 1: -7 isochronous packets, expected 0 at most",
         ),
     ];
     for (bytes, expected) in cases {
         let mut client = Client::new();
         let transfer = client.read(512);
-        assert_eq!(client.receive(&bytes).unwrap_err(), expected);
-        assert_eq!(client.receive(&[]).unwrap_err(), expected, "sticky");
+        assert_eq!(client.receive(&bytes).unwrap_err().to_string(), expected);
+        assert_eq!(
+            client.receive(&[]).unwrap_err().to_string(),
+            expected,
+            "sticky"
+        );
         let gone = transfer.clone().fail(Status::DISCONNECTED);
         assert_eq!(client.session.poll(), Some(FunctionEvent::Complete(gone)));
         assert_eq!(client.session.poll(), Some(FunctionEvent::Detached));
@@ -209,15 +211,6 @@ fn broken_replies_end_the_session_and_complete_everything() {
         client.receive(&[0; 48]),
         Err(ProtocolError::Command { found: 0, .. })
     ));
-}
-
-fn length_error(found: i32) -> ProtocolError {
-    ProtocolError::Length {
-        seqnum: 1,
-        field: "actual_length",
-        found,
-        limit: 512,
-    }
 }
 
 #[test]
@@ -255,8 +248,8 @@ fn cancel_meets_reply() {
     assert_eq!(client.receive(&late).unwrap(), None);
     assert!(client.rx.is_empty(), "its payload was taken");
     assert_eq!(
-        client.receive(&late).unwrap_err(),
-        ProtocolError::UnknownSeqnum { seqnum: 3 },
+        client.receive(&late).unwrap_err().to_string(),
+        "reply to request 3, which is not in flight",
         "but only once"
     );
 
@@ -284,6 +277,42 @@ fn what_the_wire_cannot_say_is_not_sent() {
         Some(FunctionEvent::Complete(refused))
     );
     assert!(client.written().is_empty());
+}
+
+#[test]
+fn packets_that_no_server_takes_are_not_sent() {
+    let far = vec![IsoPacket::new(5, 4)];
+    let many = vec![IsoPacket::new(0, 0); 1025];
+    for packets in [far, many, Vec::new()] {
+        let mut client = Client::new();
+        let (id, kind) = (client.ids.mint(), Kind::Isochronous(packets));
+        client
+            .session
+            .submit(Transfer::new(id, BULK_IN, kind, Payload::In { length: 8 }));
+        let Some(FunctionEvent::Complete(done)) = client.session.poll() else {
+            panic!()
+        };
+        assert_eq!(done.status, Status::INVALID);
+        assert!(client.written().is_empty());
+    }
+}
+
+#[test]
+fn a_reset_of_what_was_not_used_is_none() {
+    let mut client = Client::new();
+    client.session.reset();
+    client.written();
+    for _ in 0..1000 {
+        client.session.reset();
+    }
+    assert!(client.written().is_empty());
+    client.read(512);
+    client.session.reset();
+    assert_eq!(
+        client.written().len(),
+        3 * 48,
+        "the request, its unlink, the reset"
+    );
 }
 
 #[test]
@@ -353,7 +382,7 @@ fn hostile_servers_are_refused_by_name() {
         error
     };
     let version = error(import(), &[1, 0, 0, 3, 0, 0, 0, 0]);
-    assert_eq!(version, ProtocolError::Version { found: 0x0100 });
+    assert_eq!(version.to_string(), "version 0x0100, expected 0x0111");
     let code = error(import(), &[1, 0x11, 0, 5, 0, 0, 0, 0]);
     assert!(matches!(code, ProtocolError::Operation { found: 5, .. }));
     let mut granted = [0; 320];
@@ -364,8 +393,6 @@ fn hostile_servers_are_refused_by_name() {
     ));
     granted[8 + 256..8 + 259].copy_from_slice(b"1-2");
     assert_eq!(error(import(), &granted), ProtocolError::OtherBusId);
-    granted[8..8 + 256].fill(b'/');
-    assert_eq!(error(import(), &granted), ProtocolError::Path);
     granted[8 + 256..8 + 288].fill(b'1');
     assert!(matches!(
         error(import(), &granted),
@@ -373,12 +400,33 @@ fn hostile_servers_are_refused_by_name() {
     ));
     let list = Handshake::list(Limits::default());
     let many = error(list, &[1, 0x11, 0, 5, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+    assert_eq!(many.to_string(), "a list of 4294967295 devices, limit 1024");
+}
+
+#[test]
+fn a_path_that_is_no_text_is_read_as_well_as_it_can_be() {
+    let mut granted = [0; 320];
+    granted[..4].copy_from_slice(&[1, 0x11, 0, 3]);
+    granted[8 + 256..8 + 259].copy_from_slice(b"1-1");
+    granted[8..8 + 256].fill(b'/');
+    granted[8] = 0xff;
+    let mut handshake = Handshake::import("1-1".parse().unwrap(), Limits::default());
     assert_eq!(
-        many,
-        ProtocolError::DeviceCount {
-            found: u32::MAX,
-            limit: 1024
-        }
+        handshake
+            .receive(&mut BytesMut::from(&granted[..]))
+            .unwrap(),
+        Step::Ready
+    );
+    let Some(HandshakeEvent::Imported(record)) = handshake.poll() else {
+        panic!()
+    };
+    assert_eq!(record.path().chars().count(), 256, "not terminated");
+    handshake.end();
+    let mut session = handshake.into_session().unwrap();
+    assert_eq!(
+        session.poll(),
+        Some(FunctionEvent::Detached),
+        "the stream had ended"
     );
 }
 

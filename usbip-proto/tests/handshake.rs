@@ -8,7 +8,7 @@
 use bytes::{Buf, BytesMut};
 use usb_descriptors::build::{Configuration, Device, Interface};
 use usb_descriptors::{ClassCode, Speed};
-use usb_transfer::{DeviceDescriptors, Step, Wire};
+use usb_transfer::{DeviceDescriptors, Frontend, HostEvent, Step, Wire};
 use usbip_proto::server::{Handshake, HandshakeEvent};
 use usbip_proto::{DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError};
 
@@ -61,8 +61,8 @@ fn a_list_and_then_an_import_on_one_connection() {
     };
     let waiting = handshake.receive(&mut BytesMut::from(&LIST[..])).unwrap();
     assert!(
-        matches!(waiting, Step::Io(wants) if wants.is_finished()),
-        "one at a time"
+        matches!(waiting, Step::Io(wants) if wants.read.is_some()),
+        "one at a time, and not finished"
     );
     let devices = [record("1-1"), record("1-2")];
     handshake.list(request, &devices);
@@ -118,8 +118,8 @@ fn broken_requests_are_named() {
         error
     };
     assert_eq!(
-        error(&[1, 6, 0x80, 5, 0, 0, 0, 0]),
-        ProtocolError::Version { found: 0x0106 }
+        error(&[1, 6, 0x80, 5, 0, 0, 0, 0]).to_string(),
+        "version 0x0106, expected 0x0111"
     );
     for code in [0u16, 0x8001, 0x8002, 0x8004, 0x8006, 0x0003] {
         let [high, low] = code.to_be_bytes();
@@ -132,6 +132,64 @@ fn broken_requests_are_named() {
             ProtocolError::BusId { .. }
         ));
     }
+}
+
+#[test]
+fn a_client_that_never_reads_gets_one_answer() {
+    let mut handshake = Handshake::new(Limits::default());
+    let devices: Vec<_> = (0..100).map(|_| record("1-1")).collect();
+    let mut rx = BytesMut::from(&LIST.repeat(2000)[..]);
+    let mut answers = 0;
+    while handshake.receive(&mut rx).unwrap() == Step::Ready {
+        let Some(HandshakeEvent::List(request)) = handshake.poll() else {
+            panic!()
+        };
+        handshake.list(request, &devices);
+        answers += 1;
+    }
+    assert_eq!(answers, 1);
+    let Step::Io(wants) = handshake.receive(&mut rx).unwrap() else {
+        panic!()
+    };
+    assert!(wants.read.is_none() && wants.write);
+    written(&mut handshake);
+    assert_eq!(
+        handshake.receive(&mut rx).unwrap(),
+        Step::Ready,
+        "then the next"
+    );
+}
+
+#[test]
+fn a_client_that_does_not_wait_is_given_up() {
+    let mut handshake = Handshake::new(Limits::default());
+    let HandshakeEvent::List(request) = event(&mut handshake, &LIST) else {
+        panic!()
+    };
+    let mut rx = BytesMut::from(&LIST.repeat(513)[..]);
+    let error = handshake.receive(&mut rx).unwrap_err();
+    assert!(matches!(
+        error,
+        ProtocolError::Impatient {
+            found: 4104,
+            limit: 4096,
+            ..
+        }
+    ));
+    handshake.list(request, []);
+    assert_eq!(handshake.receive(&mut rx).unwrap_err(), error, "sticky");
+}
+
+#[test]
+fn a_client_that_left_before_the_answer_gets_a_session_that_is_over() {
+    let mut handshake = Handshake::new(Limits::default());
+    let HandshakeEvent::Import(request) = event(&mut handshake, &import(b"1-1")) else {
+        panic!()
+    };
+    handshake.end();
+    let mut session = handshake.accept(request, &record("1-1"));
+    assert_eq!(session.receive(&mut BytesMut::new()).unwrap(), Step::Ready);
+    assert_eq!(session.poll(), Some(HostEvent::Reset));
 }
 
 #[test]

@@ -126,11 +126,100 @@ fn a_request_costs_no_allocation_beyond_its_payload() {
     }
 }
 
+/// A stream of isochronous transfers, eight in flight.
+#[test]
+fn an_isochronous_request_costs_no_allocation_either() {
+    let head = Submit {
+        packets: 8,
+        interval: 8,
+        ..Submit::new(0, 1, 3, 800)
+    }
+    .header();
+    let packets: Vec<u8> = (0..8)
+        .flat_map(|at| common::packet(at * 100, 100))
+        .collect();
+    let mut message = [&head[..], &packets].concat();
+    let stored = Bytes::from(vec![1; 800]);
+    let mut session = session();
+    let mut rx = BytesMut::new();
+    let mut pending = std::collections::VecDeque::with_capacity(8);
+    let mut run = |numbers: std::ops::Range<u32>| {
+        for seqnum in numbers {
+            message[4..8].copy_from_slice(&seqnum.to_be_bytes());
+            let Step::Io(_) = session.receive(&mut rx).unwrap() else {
+                panic!()
+            };
+            rx.extend_from_slice(&message);
+            assert_eq!(session.receive(&mut rx).unwrap(), Step::Ready);
+            let Some(HostEvent::Submit(transfer)) = session.poll() else {
+                panic!()
+            };
+            pending.push_back(transfer);
+            if pending.len() == 8 {
+                let mut transfer: usb_transfer::Transfer = pending.pop_front().unwrap();
+                let list = match &mut transfer.kind {
+                    usb_transfer::Kind::Isochronous(list) => std::mem::take(list),
+                    _ => panic!(),
+                };
+                let mut list = list;
+                list.iter_mut()
+                    .for_each(|packet| packet.actual = packet.length);
+                session.complete(transfer.complete_packets(list, stored.clone().into()));
+                drain(session.tx());
+            }
+        }
+    };
+    run(0..200);
+    assert_eq!(allocations(|| run(200..1200)).0, 0);
+}
+
+#[test]
+fn held_payloads_keep_little_more_than_themselves_alive() {
+    let mut session = session();
+    let mut rx = BytesMut::new();
+    for seqnum in 0..500u32 {
+        // One long message among short ones keeps the room for long ones.
+        let length = if seqnum % 50 == 0 { 400_000 } else { 300 };
+        let mut message = Submit::new(seqnum, 0, 2, length).header().to_vec();
+        message.resize(48 + length as usize, 7);
+        let mut sent = 0;
+        while let Step::Io(_) = session.receive(&mut rx).unwrap() {
+            let room = (rx.capacity() - rx.len()).min(message.len() - sent);
+            rx.extend_from_slice(&message[sent..sent + room]);
+            sent += room;
+        }
+        let Some(HostEvent::Submit(mut transfer)) = session.poll() else {
+            panic!()
+        };
+        let Payload::Out(data) = &mut transfer.payload else {
+            panic!()
+        };
+        let data = std::mem::take(data);
+        session.complete(transfer.complete_out());
+        if length == 300 {
+            let own = data.try_into_mut().expect("nobody else refers to it");
+            assert!(own.capacity() < 1024, "{} for 300 bytes", own.capacity());
+        }
+    }
+}
+
 #[test]
 fn an_idle_session_is_small() {
     let mut session = session();
     let mut rx = BytesMut::new();
-    for seqnum in 0..100 {
+    // A long transfer, then small ones.
+    rx.extend_from_slice(&Submit::new(0, 0, 2, 16 << 20).header());
+    rx.resize(48 + (16 << 20), 7);
+    assert_eq!(session.receive(&mut rx).unwrap(), Step::Ready);
+    let Some(HostEvent::Submit(transfer)) = session.poll() else {
+        panic!()
+    };
+    session.complete(transfer.complete_out());
+    drain(session.tx());
+    for seqnum in 1..300 {
+        let Step::Io(_) = session.receive(&mut rx).unwrap() else {
+            panic!()
+        };
         rx.extend_from_slice(&Submit::new(seqnum, 1, 1, 512).header());
         assert_eq!(session.receive(&mut rx).unwrap(), Step::Ready);
         let Some(HostEvent::Submit(transfer)) = session.poll() else {

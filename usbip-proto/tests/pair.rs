@@ -22,7 +22,11 @@ use usbip_proto::{DeviceId, Limits, client, server};
 #[derive(Default)]
 struct Host {
     ids: TransferIds,
-    out: BTreeMap<TransferId, (Transfer, bool)>,
+    /// With which transfer it is, and whether it was cancelled.
+    out: BTreeMap<TransferId, (usize, Transfer, bool)>,
+    submitted: usize,
+    /// What the nth transfer carries, if it carries something.
+    sent: BTreeMap<usize, Bytes>,
     completed: usize,
     cancelled: usize,
 }
@@ -32,7 +36,8 @@ impl Host {
         let id = self.ids.mint();
         let address = EndpointAddress::from_byte(decisions.byte() & 0x83 | 1);
         let length = [0, 1, 13, 255, 256, 4000][decisions.below(6)];
-        let data = || Bytes::from(ModelDevice::data(address.number(), length));
+        let (number, ordinal) = (address.number(), self.submitted);
+        let data = || Bytes::from(ModelDevice::data(number, ordinal, length));
         match decisions.below(5) {
             0 => {
                 let [low, high] = (length as u16).to_le_bytes();
@@ -64,11 +69,16 @@ impl Host {
     fn act(&mut self, device: &mut client::Session, decisions: &mut Decisions<'_>) {
         if decisions.chance() {
             let transfer = self.transfer(decisions);
-            self.out.insert(transfer.id, (transfer.clone(), false));
+            if let Payload::Out(data) = &transfer.payload {
+                self.sent.insert(self.submitted, data.clone());
+            }
+            let entry = (self.submitted, transfer.clone(), false);
+            self.out.insert(transfer.id, entry);
+            self.submitted += 1;
             device.submit(transfer);
         } else {
             let at = decisions.below(self.out.len());
-            if let Some((id, (_, cancelled))) = self.out.iter_mut().nth(at) {
+            if let Some((id, (_, _, cancelled))) = self.out.iter_mut().nth(at) {
                 *cancelled = true;
                 device.cancel(*id);
             }
@@ -76,11 +86,11 @@ impl Host {
     }
 
     fn complete(&mut self, completion: Completion) {
-        let (transfer, cancelled) = self.out.remove(&completion.id).expect("exactly once");
+        let (ordinal, transfer, cancelled) = self.out.remove(&completion.id).expect("exactly once");
         self.completed += 1;
         match completion.status {
             Status::COMPLETED => {
-                let expected = ModelDevice::answer(transfer);
+                let expected = ModelDevice::answer(ordinal, transfer);
                 match (&completion.actual, &expected.actual) {
                     (Actual::In(data), Actual::In(expected)) => assert!(data == expected),
                     (Actual::Out(taken), Actual::Out(expected)) => assert_eq!(taken, expected),
@@ -107,7 +117,81 @@ impl Host {
     }
 }
 
+/// Reads both directions as strictly as vhci_hcd does, which drops the device over a reply to a
+/// request that is not in flight: our client would forgive it.
+#[derive(Default)]
+struct Vhci {
+    requests: Vec<u8>,
+    replies: Vec<u8>,
+    /// Requests in flight: direction and packets.
+    in_flight: BTreeMap<u32, (u32, usize)>,
+    /// Unlinks in flight: what they unlink.
+    unlinks: BTreeMap<u32, u32>,
+}
+
+impl Vhci {
+    fn word(bytes: &[u8], at: usize) -> u32 {
+        u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap())
+    }
+
+    fn saw_requests(&mut self, bytes: &[u8]) {
+        self.requests.extend_from_slice(bytes);
+        while self.requests.len() >= 48 {
+            let word = |at| Self::word(&self.requests, at);
+            let (seqnum, direction, packets) = (word(4), word(12), word(32) as usize);
+            let is_submit = word(0) == 1;
+            let out = if direction == 0 { word(24) as usize } else { 0 };
+            let total = if is_submit {
+                48 + out + packets * 16
+            } else {
+                48
+            };
+            if self.requests.len() < total {
+                break;
+            }
+            if is_submit {
+                self.in_flight.insert(seqnum, (direction, packets));
+            } else {
+                self.unlinks.insert(seqnum, word(20));
+            }
+            self.requests.drain(..total);
+        }
+    }
+
+    fn saw_replies(&mut self, bytes: &[u8]) {
+        self.replies.extend_from_slice(bytes);
+        while self.replies.len() >= 48 {
+            let word = |at| Self::word(&self.replies, at);
+            let (seqnum, length) = (word(4), word(24) as usize);
+            let total = match word(0) {
+                3 => {
+                    let request = self.in_flight.get(&seqnum);
+                    let (direction, packets) = request.expect("a reply to what is in flight");
+                    48 + if *direction == 1 { length } else { 0 } + packets * 16
+                }
+                4 => 48,
+                other => panic!("command {other}"),
+            };
+            if self.replies.len() < total {
+                break;
+            }
+            if word(0) == 3 {
+                self.in_flight.remove(&seqnum);
+            } else {
+                let target = self
+                    .unlinks
+                    .remove(&seqnum)
+                    .expect("an unlink is in flight");
+                let cancelled = word(20) as i32 == -104;
+                assert_eq!(self.in_flight.remove(&target).is_some(), cancelled);
+            }
+            self.replies.drain(..total);
+        }
+    }
+}
+
 struct Pair {
+    vhci: Vhci,
     host: Host,
     client: client::Session,
     client_rx: BytesMut,
@@ -122,6 +206,7 @@ impl Pair {
     fn new() -> Self {
         let id = DeviceId::new(1, 2);
         Self {
+            vhci: Vhci::default(),
             host: Host::default(),
             client: client::Session::new(id, Speed::High, Limits::default()),
             client_rx: BytesMut::new(),
@@ -131,6 +216,16 @@ impl Pair {
             c2s: Link::default(),
             s2c: Link::default(),
         }
+    }
+
+    fn write_requests(&mut self, decisions: &mut Decisions<'_>) {
+        let taken = self.c2s.write(self.client.tx(), decisions);
+        self.vhci.saw_requests(&taken);
+    }
+
+    fn write_replies(&mut self, decisions: &mut Decisions<'_>) {
+        let taken = self.s2c.write(self.server.tx(), decisions);
+        self.vhci.saw_replies(&taken);
     }
 
     fn turn_server(&mut self) {
@@ -155,9 +250,9 @@ impl Pair {
         match decisions.below(8) {
             0 => self.host.act(&mut self.client, decisions),
             1 => self.device.finish_one(decisions),
-            2 => self.c2s.write(self.client.tx(), decisions),
+            2 => self.write_requests(decisions),
             3 => self.c2s.read(&mut self.server_rx, decisions),
-            4 => self.s2c.write(self.server.tx(), decisions),
+            4 => self.write_replies(decisions),
             5 => self.s2c.read(&mut self.client_rx, decisions),
             6 => self.turn_server(),
             _ => self.turn_client(),
@@ -169,12 +264,12 @@ impl Pair {
         let everything = [1; 4096];
         for _ in 0..10_000 {
             let mut all = Decisions::new(&everything);
-            self.c2s.write(self.client.tx(), &mut all);
+            self.write_requests(&mut all);
             self.c2s.read(&mut self.server_rx, &mut all);
             self.turn_server();
             self.device.finish_one(&mut all);
             self.turn_server();
-            self.s2c.write(self.server.tx(), &mut all);
+            self.write_replies(&mut all);
             self.s2c.read(&mut self.client_rx, &mut all);
             self.turn_client();
             if self.host.out.is_empty() && self.device.pending() == 0 && self.quiet() {
@@ -207,6 +302,12 @@ proptest! {
         pair.settle();
         prop_assert_eq!(pair.server.pending(), 0);
         prop_assert_eq!(pair.device.submitted, pair.host.completed);
+        prop_assert!(pair.vhci.in_flight.is_empty() && pair.vhci.unlinks.is_empty());
+        for (ordinal, data) in &pair.device.received {
+            // A request without data is OUT on the wire, whatever it was.
+            let sent = pair.host.sent.get(ordinal).map_or(&[][..], |sent| sent);
+            prop_assert_eq!(&data[..], sent);
+        }
     }
 
     #[test]

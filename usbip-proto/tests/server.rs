@@ -8,10 +8,12 @@
 mod common;
 
 use bytes::Bytes;
-use common::{DEVICE, Reply, Server, Submit, packet, reply, unlink};
-use usb_descriptors::{EndpointAddress, Speed};
-use usb_transfer::{Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status, Step, Wire};
-use usbip_proto::{DeviceId, Limits, ProtocolError};
+use common::{Reply, Server, Submit, packet, reply, unlink};
+use usb_descriptors::{Direction, EndpointAddress, Speed};
+use usb_transfer::{
+    Completion, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status, Step, Wire,
+};
+use usbip_proto::{Limits, ProtocolError};
 
 const RET_SUBMIT: u32 = 3;
 const RET_UNLINK: u32 = 4;
@@ -51,52 +53,42 @@ fn refused(bytes: &[u8]) -> ProtocolError {
 #[test]
 fn broken_requests_end_the_session_and_are_named() {
     let good = Submit::new(7, IN, 1, 512);
-    let other = DeviceId::from_u32(5);
     let cases = [
         (
             Submit { device: 5, ..good },
-            ProtocolError::DeviceId {
-                found: other,
-                expected: DeviceId::from_u32(DEVICE),
-            },
+            "request for device 0-5, but the session is for device 1-2",
         ),
         (
             Submit {
                 direction: 2,
                 ..good
             },
-            ProtocolError::Direction {
-                seqnum: 7,
-                found: 2,
-            },
+            "request 7: direction 2, expected 0 (OUT) or 1 (IN)",
         ),
         (
             Submit {
                 endpoint: 16,
                 ..good
             },
-            ProtocolError::Endpoint {
-                seqnum: 7,
-                found: 16,
-            },
+            "request 7: endpoint 16, expected 0 to 15",
         ),
         (
             Submit {
                 endpoint: 0x81,
                 ..good
             },
-            ProtocolError::Endpoint {
-                seqnum: 7,
-                found: 0x81,
-            },
+            "request 7: endpoint 129, expected 0 to 15",
         ),
-        (Submit { length: -1, ..good }, length_error(-1)),
+        (
+            Submit { length: -1, ..good },
+            "request 7: transfer_buffer_length -1, limit 16777216",
+        ),
         (
             Submit {
                 length: (16 << 20) + 1,
                 ..good
             },
-            length_error((16 << 20) + 1),
+            "request 7: transfer_buffer_length 16777217, limit 16777216",
         ),
         (
             Submit {
@@ -104,40 +96,28 @@ fn broken_requests_end_the_session_and_are_named() {
                 direction: OUT,
                 ..good
             },
-            length_error(i32::MAX),
+            "request 7: transfer_buffer_length 2147483647, limit 16777216",
         ),
         (
             Submit {
                 packets: -2,
                 ..good
             },
-            ProtocolError::PacketCount {
-                seqnum: 7,
-                found: -2,
-                expected: 1024,
-            },
+            "request 7: -2 isochronous packets, expected 1024 at most",
         ),
         (
             Submit {
                 packets: 1025,
                 ..good
             },
-            ProtocolError::PacketCount {
-                seqnum: 7,
-                found: 1025,
-                expected: 1024,
-            },
+            "request 7: 1025 isochronous packets, expected 1024 at most",
         ),
         (
             Submit {
                 packets: i32::MAX,
                 ..good
             },
-            ProtocolError::PacketCount {
-                seqnum: 7,
-                found: i32::MAX,
-                expected: 1024,
-            },
+            "request 7: 2147483647 isochronous packets, expected 1024 at most",
         ),
         (
             Submit {
@@ -145,15 +125,15 @@ fn broken_requests_end_the_session_and_are_named() {
                 endpoint: 0,
                 ..good
             },
-            ProtocolError::PacketCount {
-                seqnum: 7,
-                found: 1,
-                expected: 0,
-            },
+            "request 7: 1 isochronous packets, expected 0 at most",
         ),
     ];
     for (submit, expected) in cases {
-        assert_eq!(refused(&submit.header()), expected, "{submit:?}");
+        assert_eq!(
+            refused(&submit.header()).to_string(),
+            expected,
+            "{submit:?}"
+        );
     }
     let mut unknown = good.header();
     unknown[3] = 9;
@@ -170,15 +150,6 @@ fn broken_requests_end_the_session_and_are_named() {
             ..
         }
     ));
-}
-
-fn length_error(found: i32) -> ProtocolError {
-    ProtocolError::Length {
-        seqnum: 7,
-        field: "transfer_buffer_length",
-        found,
-        limit: 16 << 20,
-    }
 }
 
 #[test]
@@ -217,7 +188,10 @@ fn a_number_in_flight_cannot_be_used_again() {
     let mut server = server();
     server.submit(&Submit::new(7, IN, 1, 512).header());
     let again = server.event(&Submit::new(7, IN, 1, 512).header());
-    assert_eq!(again, Err(ProtocolError::DuplicateSeqnum { seqnum: 7 }));
+    assert_eq!(
+        again.unwrap_err().to_string(),
+        "request 7 is still in flight and was sent again"
+    );
 
     let mut server = Server::new(Limits::default());
     let transfer = server.submit(&Submit::new(7, IN, 1, 512).header());
@@ -226,11 +200,8 @@ fn a_number_in_flight_cannot_be_used_again() {
         Ok(Some(HostEvent::Cancel(_)))
     ));
     assert_eq!(
-        server.event(&unlink(9, 7)),
-        Err(ProtocolError::DuplicateUnlink {
-            seqnum: 9,
-            target: 7
-        })
+        server.event(&unlink(9, 7)).unwrap_err().to_string(),
+        "request 9 unlinks 7, which is being unlinked already"
     );
     // Both are free again when answered.
     let mut server = Server::new(Limits::default());
@@ -536,30 +507,47 @@ fn isochronous_in_is_packed_and_out_has_gaps() {
 }
 
 #[test]
-fn a_function_that_miscounts_packets_is_repaired() {
-    let mut server = server();
+fn where_packets_lie_is_the_requests_word() {
     let head = Submit {
         packets: 2,
         ..Submit::new(1, IN, 3, 20)
     }
     .header();
     let bytes = [&head[..], &packet(0, 10), &packet(10, 10)].concat();
+    let lies = |packets: &[u8]| -> Vec<(u32, u32, u32)> {
+        let words = packets.chunks(16);
+        words
+            .map(|each| {
+                (
+                    common::word(each, 0),
+                    common::word(each, 4),
+                    common::word(each, 8),
+                )
+            })
+            .collect()
+    };
+    // Too few, too long, elsewhere.
+    let mut server = server();
     let transfer = server.submit(&bytes);
     let wrong = vec![IsoPacket {
         actual: 99,
-        ..IsoPacket::new(0, 10)
+        ..IsoPacket::new(0xffff_0000, 200)
     }];
     server
         .session
         .complete(transfer.complete_packets(wrong, Segments::zeros(50)));
     let written = server.written();
     let answer = reply(&written);
-    assert_eq!((answer.packets, answer.length), (2, 10));
-    assert_eq!(
-        written.len(),
-        48 + 10 + 32,
-        "counts, data and packets agree"
-    );
+    assert_eq!((answer.packets, answer.length, answer.errors), (2, 10, 1));
+    assert_eq!(lies(&written[58..]), [(0, 10, 10), (10, 10, 0)]);
+    // None at all: a transfer that failed as a whole.
+    let mut server = Server::new(Limits::default());
+    let transfer = server.submit(&bytes);
+    let failed = Completion::failed(transfer.id, Direction::In, Status::PROTOCOL);
+    server.session.complete(failed);
+    let written = server.written();
+    assert_eq!(reply(&written).errors, 2);
+    assert_eq!(lies(&written[48..]), [(0, 10, 0), (10, 10, 0)]);
 }
 
 #[test]

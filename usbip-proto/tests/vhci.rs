@@ -82,6 +82,11 @@ fn other_text_is_refused_by_line() {
     );
     let error = Ports::parse("xs 0000 006 003 00010002 000003 3-1").unwrap_err();
     assert_eq!((error.line, error.expected), (1, "hs or ss"));
+    assert_eq!(Ports::parse_count("240\n"), Ok(240));
+    assert_eq!(
+        Ports::parse_count("many").unwrap_err().expected,
+        "the number of ports"
+    );
     assert!(Ports::parse("hs 70000 006 003 00010002 000003 3-1").is_err());
 }
 

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use thiserror::Error;
 use usb_descriptors::build::{self, BuildError, Configuration, Device, Endpoint, Interface};
 use usb_descriptors::{ClassCode, EndpointAddress, Speed};
@@ -123,9 +124,7 @@ impl BotOptions {
             let bytes = configuration.to_other_speed_bytes(other)?;
             all.other_speed_configurations = Vec::from([bytes.into()]);
         }
-        if self.speed.is_super() {
-            all.bos = Some(build::superspeed_bos().to_vec().into());
-        }
+        all.bos = build::bos(self.speed).map(Bytes::from_static);
         all.add_string(MANUFACTURER, &self.manufacturer)?;
         all.add_string(PRODUCT, &self.product)?;
         all.add_string(SERIAL, &self.serial)?;

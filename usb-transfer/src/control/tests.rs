@@ -30,7 +30,7 @@ fn descriptors(speed: Speed) -> DeviceDescriptors {
     descriptors.qualifier = Some(device.to_qualifier_bytes().to_vec().into());
     let other = configuration.to_other_speed_bytes(Speed::Full).unwrap();
     descriptors.other_speed_configurations.push(other.into());
-    descriptors.bos = Some(build::superspeed_bos().to_vec().into());
+    descriptors.bos = Some(Bytes::from_static(build::bos(Speed::Super).unwrap()));
     descriptors.add_string(1, "serial").unwrap();
     descriptors.strings.push(DeviceString {
         index: 0xee,

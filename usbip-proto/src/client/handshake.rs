@@ -32,6 +32,8 @@ pub struct Handshake {
     tx: TxQueue,
     state: State,
     event: Option<HandshakeEvent>,
+    /// The stream has ended.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Handshake {
             tx,
             state: State::Listing,
             event: None,
+            ended: false,
         }
     }
 
@@ -88,6 +91,7 @@ impl Handshake {
             tx,
             state: State::Importing(bus_id),
             event: None,
+            ended: false,
         }
     }
 
@@ -108,12 +112,11 @@ impl Handshake {
         match self.state {
             State::Imported(record) => {
                 let speed = record.speed.speed().unwrap_or(Speed::High);
-                Ok(Session::with_tx(
-                    record.device_id,
-                    speed,
-                    self.limits,
-                    self.tx,
-                ))
+                let mut session = Session::with_tx(record.device_id, speed, self.limits, self.tx);
+                if self.ended {
+                    session.end();
+                }
+                Ok(session)
             }
             state => Err(Self { state, ..self }),
         }
@@ -267,6 +270,7 @@ impl Wire for Handshake {
     }
 
     fn end(&mut self) {
+        self.ended = true;
         if !matches!(self.state, State::Over(_) | State::Imported(_)) {
             self.state = State::Over(None);
         }

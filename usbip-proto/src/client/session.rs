@@ -26,8 +26,8 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// | RET_UNLINK 0, its target unanswered | [`Status::CANCELLED`]; a late RET_SUBMIT is dropped |
 /// | RET_SUBMIT, then RET_UNLINK | the real result; the RET_UNLINK is dropped |
 ///
-/// A transfer longer than [`Limits::max_transfer`] is answered with [`Status::INVALID`] and not
-/// sent. The session reads always: what may come is bounded by what was asked for.
+/// A transfer that is longer than [`Limits::max_transfer`], or whose isochronous packets are too
+/// many or outside its data, is answered with [`Status::INVALID`] and not sent. The session reads always: what may come is bounded by what was asked for.
 ///
 /// ```
 /// use bytes::{Buf, BytesMut};
@@ -56,6 +56,8 @@ pub struct Session {
     speed: Speed,
     limits: Limits,
     seqnums: Seqnums,
+    /// Nothing was asked since the start or the last reset.
+    is_fresh: bool,
     /// In order of submission.
     in_flight: VecDeque<Request>,
     /// Requests that an unlink ended, whose replies careless servers still send; the latest few.
@@ -126,6 +128,7 @@ impl Session {
             speed,
             limits,
             seqnums: Seqnums::default(),
+            is_fresh: false,
             in_flight: VecDeque::new(),
             buried: VecDeque::new(),
             event: None,
@@ -224,12 +227,31 @@ impl Session {
         i32::try_from(interval).unwrap_or(i32::MAX)
     }
 
-    /// Asks once for the end of a request.
+    /// Whether the wire and the kernel's server take it: what they refuse ends the session.
+    fn can_send(&self, transfer: &Transfer) -> bool {
+        let (length, limit) = (
+            transfer.payload.len() as u64,
+            u64::from(self.limits.max_transfer),
+        );
+        let fits = |packet: &IsoPacket| {
+            u64::from(packet.offset).saturating_add(u64::from(packet.length)) <= length
+        };
+        let packets_fit = match &transfer.kind {
+            Kind::Isochronous(packets) => {
+                let most = usize::try_from(self.limits.max_iso_packets).unwrap_or(usize::MAX);
+                (1..=most).contains(&packets.len()) && packets.iter().all(fits)
+            }
+            Kind::Control(_) | Kind::Data { .. } => true,
+        };
+        length <= limit && packets_fit
+    }
+
+    /// Asks once for the end of a request that is not the session's own.
     fn unlink(&mut self, at: usize) {
         let Some(request) = self
             .in_flight
             .get_mut(at)
-            .filter(|each| each.unlink.is_none())
+            .filter(|each| each.id.is_some() && each.unlink.is_none())
         else {
             return;
         };
@@ -454,13 +476,7 @@ impl Wire for Session {
             match self.message(rx) {
                 Ok(None) => {}
                 Ok(Some(missing)) => {
-                    let at_boundary = rx.len() < Header::LENGTH;
-                    let ahead = if at_boundary {
-                        self.read_ahead.room()
-                    } else {
-                        0
-                    };
-                    rx.reserve(missing.get().max(ahead));
+                    self.read_ahead.make_room(rx, missing);
                     return Ok(Step::Io(Wants {
                         read: Some(missing),
                         write,
@@ -489,15 +505,13 @@ impl Function for Session {
             (State::Over { .. }, _) => Some(Status::DISCONNECTED),
             // The wire has no word for streams.
             (State::Open, Kind::Data { stream: Some(_) }) => Some(Status::INVALID),
-            (State::Open, _) => {
-                let fits = u32::try_from(transfer.payload.len())
-                    .is_ok_and(|length| length <= self.limits.max_transfer);
-                (!fits).then_some(Status::INVALID)
-            }
+            (State::Open, _) => (!self.can_send(&transfer)).then_some(Status::INVALID),
         };
-        match refused {
-            Some(status) => self.own.push_back(transfer.fail(status)),
-            None => self.request(Some(transfer.id), transfer),
+        if let Some(status) = refused {
+            self.own.push_back(transfer.fail(status));
+        } else {
+            self.is_fresh = false;
+            self.request(Some(transfer.id), transfer);
         }
     }
 
@@ -512,10 +526,12 @@ impl Function for Session {
     }
 
     /// Unlinks what is in flight and asks the server for a port reset, which usbip-host performs.
+    /// A device that was asked nothing since the last reset needs no other.
     fn reset(&mut self) {
-        if matches!(self.state, State::Over { .. }) {
+        if self.is_fresh || matches!(self.state, State::Over { .. }) {
             return;
         }
+        self.is_fresh = true;
         (0..self.in_flight.len()).for_each(|at| self.unlink(at));
         let setup = SetupPacket {
             request_type: usb_descriptors::RequestType(0x23),

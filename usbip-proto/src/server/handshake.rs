@@ -13,8 +13,9 @@ use crate::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError};
 
 /// The server's end of a connection until a device is imported.
 ///
-/// Each request is answered before the next is taken; while one is not, the handshake wants
-/// nothing of its stream.
+/// Each request is answered, and its answer written, before the next is taken. The embedder may
+/// take its time: meanwhile the handshake reads on, so that the end of the stream is noticed, but
+/// a client that sends more than 4 KiB without waiting for its answer is given up.
 ///
 /// ```
 /// use bytes::{Buf, BytesMut};
@@ -88,6 +89,9 @@ impl ImportRequest {
     reason = "an answer consumes its request"
 )]
 impl Handshake {
+    /// What a client may send before it has its answer: about a hundred requests.
+    const MAX_UNANSWERED: usize = 4 << 10;
+
     /// The start of a connection; `limits` are those of the session to come.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
@@ -140,7 +144,11 @@ impl Handshake {
         Common::new(op::REP_IMPORT, OpStatus::OK).put(&mut self.tx);
         Device::new(&reply).put(&mut self.tx);
         let speed = device.speed.speed().unwrap_or(Speed::High);
-        Session::with_tx(device.device_id, speed, self.limits, self.tx)
+        let mut session = Session::with_tx(device.device_id, speed, self.limits, self.tx);
+        if matches!(self.state, State::Over(_)) {
+            session.end();
+        }
+        session
     }
 
     /// Refuses the device. [`OpStatus::OK`] would promise one, and is sent as
@@ -162,7 +170,29 @@ impl Handshake {
         }
     }
 
+    /// Reads while a request is out at the embedder. A client says nothing more until it is
+    /// answered; what it says all the same is kept, up to a limit.
+    fn answering(&self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
+        let (found, limit) = (rx.len(), Self::MAX_UNANSWERED);
+        if found > limit {
+            return Err(ProtocolError::Impatient { found, limit });
+        }
+        rx.reserve(1);
+        let write = !self.tx.is_empty();
+        Ok(Step::Io(Wants {
+            read: Some(NonZeroUsize::MIN),
+            write,
+        }))
+    }
+
     fn request(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
+        if !self.tx.is_empty() {
+            // A client that asks and never reads gets no second answer to keep.
+            return Ok(Step::Io(Wants {
+                read: None,
+                write: true,
+            }));
+        }
         let expected = "0x8003 (import) or 0x8005 (list)";
         let total = match Common::parse(rx)?.map(Common::code) {
             None | Some(op::REQ_DEVLIST) => Common::LENGTH,
@@ -171,10 +201,9 @@ impl Handshake {
         };
         if let Some(missing) = NonZeroUsize::new(total.saturating_sub(rx.len())) {
             rx.reserve(missing.get());
-            let write = !self.tx.is_empty();
             return Ok(Step::Io(Wants {
                 read: Some(missing),
-                write,
+                write: false,
             }));
         }
         let field = rx
@@ -201,11 +230,11 @@ impl Wire for Handshake {
         match &self.state {
             State::Asked(_) => Ok(Step::Ready),
             State::Over(Some(error)) => Err(error.clone()),
-            State::Answering | State::Over(None) => Ok(Step::Io(Wants { read: None, write })),
-            State::Idle => self.request(rx).inspect_err(|error| {
-                self.state = State::Over(Some(error.clone()));
-            }),
+            State::Over(None) => Ok(Step::Io(Wants { read: None, write })),
+            State::Answering => self.answering(rx),
+            State::Idle => self.request(rx),
         }
+        .inspect_err(|error| self.state = State::Over(Some(error.clone())))
     }
 
     fn tx(&mut self) -> &mut TxQueue {

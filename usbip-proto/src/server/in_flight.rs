@@ -1,9 +1,10 @@
 //! The requests that are out at the function.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use usb_descriptors::Direction;
-use usb_transfer::TransferId;
+use usb_transfer::{IsoPacket, TransferId};
 
 /// What a reply needs to know of its request.
 #[derive(Debug)]
@@ -13,11 +14,22 @@ pub(super) struct Request {
     pub(super) direction: Direction,
     /// Bytes carried or asked for.
     pub(super) length: u32,
-    /// Isochronous packets; 0 for other kinds.
-    pub(super) packets: u32,
+    /// Where the isochronous packets lie; empty for other kinds. The reply says it again, whatever
+    /// the function made of it.
+    pub(super) packets: Vec<IsoPacket>,
     pub(super) short_not_ok: bool,
     /// The number of the request to unlink this one.
     pub(super) unlink: Option<u32>,
+}
+
+impl Request {
+    /// What it counts against [`Limits::max_in_flight_bytes`](crate::Limits).
+    pub(super) fn bytes(&self) -> u64 {
+        // The function has a list of the packets too.
+        let lists = self.packets.len().saturating_mul(2);
+        let lists = lists.saturating_mul(size_of::<IsoPacket>()) as u64;
+        lists.saturating_add(u64::from(self.length))
+    }
 }
 
 /// In order of submission, which is the order of ids; mostly they leave in that order too.
@@ -44,7 +56,7 @@ impl InFlight {
     }
 
     pub(super) fn push(&mut self, request: Request) {
-        self.bytes = self.bytes.saturating_add(u64::from(request.length));
+        self.bytes = self.bytes.saturating_add(request.bytes());
         self.requests.push_back(request);
     }
 
@@ -54,7 +66,7 @@ impl InFlight {
             .binary_search_by_key(&id, |request| request.id)
             .ok()?;
         let request = self.requests.remove(at)?;
-        self.bytes = self.bytes.saturating_sub(u64::from(request.length));
+        self.bytes = self.bytes.saturating_sub(request.bytes());
         Some(request)
     }
 
@@ -69,5 +81,35 @@ impl InFlight {
         self.requests
             .iter()
             .any(|request| request.seqnum == seqnum || request.unlink == Some(seqnum))
+    }
+}
+
+/// Lists of packets that are used again, so that an isochronous stream allocates nothing.
+#[derive(Debug, Default)]
+pub(super) struct SpareLists {
+    lists: Vec<Vec<IsoPacket>>,
+}
+
+impl SpareLists {
+    /// As many as a stream has in flight; more are given back to the allocator.
+    const MOST: usize = 32;
+
+    /// An empty list.
+    pub(super) fn take(&mut self) -> Vec<IsoPacket> {
+        self.lists.pop().unwrap_or_default()
+    }
+
+    pub(super) fn put(&mut self, mut list: Vec<IsoPacket>) {
+        if list.capacity() > 0 && self.lists.len() < Self::MOST {
+            list.clear();
+            self.lists.push(list);
+        }
+    }
+
+    pub(super) fn footprint(&self) -> usize {
+        let lists = self.lists.iter().map(Vec::capacity);
+        lists.fold(0, |sum: usize, packets| {
+            sum.saturating_add(packets.saturating_mul(size_of::<IsoPacket>()))
+        })
     }
 }

@@ -10,7 +10,7 @@ use usb_transfer::{
     Step, Transfer, TransferIds, TxQueue, Wants, Wire,
 };
 
-use super::in_flight::{InFlight, Request};
+use super::in_flight::{InFlight, Request, SpareLists};
 use crate::read_ahead::ReadAhead;
 use crate::wire::urb::{self, Header};
 use crate::wire::{iso, skip, take_payload};
@@ -60,6 +60,7 @@ pub struct Session {
     limits: Limits,
     ids: TransferIds,
     in_flight: InFlight,
+    spare_lists: SpareLists,
     event: Option<HostEvent>,
     /// A port reset to be acknowledged when the function has been reset.
     reset_seqnum: Option<u32>,
@@ -101,6 +102,7 @@ impl Session {
             limits,
             ids: TransferIds::default(),
             in_flight: InFlight::default(),
+            spare_lists: SpareLists::default(),
             event: None,
             reset_seqnum: None,
             tx,
@@ -113,9 +115,9 @@ impl Session {
     /// payloads. It grows with what was ever in flight at once.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        self.in_flight
-            .footprint()
-            .saturating_add(self.tx.footprint())
+        let lists = self.spare_lists.footprint();
+        let tables = self.in_flight.footprint().saturating_add(lists);
+        tables.saturating_add(self.tx.footprint())
     }
 
     fn over(&mut self, error: Option<ProtocolError>) {
@@ -169,7 +171,8 @@ impl Session {
                 length: submit.length,
             },
         };
-        let packets = submit.take_packets(rx)?;
+        let mut packets = self.spare_lists.take();
+        submit.take_packets(rx, &mut packets)?;
         self.submit(&submit, payload, packets);
         Ok(Message::Taken)
     }
@@ -202,15 +205,25 @@ impl Session {
         let kind = match (submit.endpoint, submit.packets) {
             (0, _) => Kind::Control(submit.setup),
             (_, 0) => Kind::Data { stream: None },
-            _ => Kind::Isochronous(packets),
+            _ => {
+                let mut list = self.spare_lists.take();
+                list.extend_from_slice(&packets);
+                Kind::Isochronous(list)
+            }
         };
         let transfer = Transfer::new(id, endpoint, kind, settle_direction(payload, submit))
             .with_flags(submit.flags())
             .with_interval(submit.interval(self.speed));
-        let bytes = self
-            .in_flight
-            .bytes()
-            .saturating_add(u64::from(submit.length));
+        let request = Request {
+            id,
+            seqnum,
+            direction: submit.direction,
+            length: submit.length,
+            packets,
+            short_not_ok: submit.short_not_ok(),
+            unlink: None,
+        };
+        let bytes = self.in_flight.bytes().saturating_add(request.bytes());
         let refused = if self.in_flight.len() >= self.limits.max_in_flight
             || bytes > self.limits.max_in_flight_bytes
         {
@@ -220,22 +233,13 @@ impl Session {
         } else {
             None
         };
-        let request = Request {
-            id,
-            seqnum,
-            direction: submit.direction,
-            length: submit.length,
-            packets: submit.packets,
-            short_not_ok: submit.short_not_ok(),
-            unlink: None,
-        };
         if let Some(status) = refused {
-            self.ret_submit(&request, transfer.fail(status));
+            self.ret_submit(request, transfer.fail(status));
             return;
         }
         match submit.host_request() {
             // vhci answers it itself; other clients may not.
-            Some(HostRequest::SetAddress) => self.ret_submit(&request, transfer.complete_out()),
+            Some(HostRequest::SetAddress) => self.ret_submit(request, transfer.complete_out()),
             Some(HostRequest::PortReset) => {
                 self.reset_seqnum = Some(seqnum);
                 self.event = Some(HostEvent::Reset);
@@ -256,11 +260,11 @@ impl Session {
         }
     }
 
-    fn ret_submit(&mut self, request: &Request, completion: Completion) {
+    fn ret_submit(&mut self, mut request: Request, completion: Completion) {
         let Completion {
             mut status,
             actual,
-            mut packets,
+            packets: results,
             ..
         } = completion;
         let (mut taken, mut data) = match (request.direction, actual) {
@@ -273,34 +277,30 @@ impl Session {
             data.truncate(request.length as usize);
             status = Status::OVERFLOW;
         }
-        if request.packets > 0 {
-            repair_packets(&mut packets, request, &data);
-            taken = packets
-                .iter()
-                .fold(0, |sum: u32, packet| sum.saturating_add(packet.actual));
+        if !request.packets.is_empty() {
+            settle_packets(&mut request, &results, &data);
+            let moved = request.packets.iter().map(|packet| packet.actual);
+            taken = moved.fold(0, u32::saturating_add);
             data.truncate(taken as usize);
-        } else {
-            packets.clear();
-            if request.direction == Direction::In {
-                taken = u32::try_from(data.len()).unwrap_or(request.length);
-                if request.short_not_ok && status.is_completed() && taken < request.length {
-                    status = Status::SHORT;
-                }
+        } else if request.direction == Direction::In {
+            taken = u32::try_from(data.len()).unwrap_or(request.length);
+            if request.short_not_ok && status.is_completed() && taken < request.length {
+                status = Status::SHORT;
             }
         }
         let actual = i32::try_from(taken).unwrap_or(i32::MAX);
         let mut header = Header::ret_submit(request.seqnum, status.errno(), actual);
-        let failed = packets
-            .iter()
-            .filter(|packet| !packet.status.is_completed())
-            .count();
+        let packets = &request.packets;
+        let failed = packets.iter().filter(|each| !each.status.is_completed());
         header.packets = i32::try_from(packets.len()).unwrap_or(0).into();
-        header.interval = i32::try_from(failed).unwrap_or(0).into();
+        header.interval = i32::try_from(failed.count()).unwrap_or(0).into();
         header.put(&mut self.tx);
         self.tx.put_segments(data);
-        for packet in &packets {
+        for packet in packets {
             iso::put(packet, &mut self.tx);
         }
+        self.spare_lists.put(request.packets);
+        self.spare_lists.put(results);
     }
 }
 
@@ -330,13 +330,7 @@ impl Wire for Session {
             match self.message(rx) {
                 Ok(Message::Taken) => {}
                 Ok(Message::Missing(missing)) => {
-                    let at_boundary = rx.len() < Header::LENGTH;
-                    let ahead = if at_boundary {
-                        self.read_ahead.room()
-                    } else {
-                        0
-                    };
-                    rx.reserve(missing.get().max(ahead));
+                    self.read_ahead.make_room(rx, missing);
                     return Ok(Step::Io(Wants {
                         read: Some(missing),
                         write,
@@ -386,10 +380,10 @@ impl Frontend for Session {
                 Header::ret_unlink(unlink, Status::CANCELLED.errno()).put(&mut self.tx);
             }
             Some(unlink) => {
-                self.ret_submit(&request, completion);
+                self.ret_submit(request, completion);
                 Header::ret_unlink(unlink, 0).put(&mut self.tx);
             }
-            None => self.ret_submit(&request, completion),
+            None => self.ret_submit(request, completion),
         }
     }
 
@@ -490,15 +484,16 @@ impl Submit {
 
     /// Takes the packets, which follow the payload. What they say of status and bytes moved is
     /// the client's state, not a request.
-    fn take_packets(&self, rx: &mut BytesMut) -> Result<Vec<IsoPacket>, ProtocolError> {
-        if self.packets == 0 {
-            return Ok(Vec::new());
-        }
+    fn take_packets(
+        &self,
+        rx: &mut BytesMut,
+        packets: &mut Vec<IsoPacket>,
+    ) -> Result<(), ProtocolError> {
         let (seqnum, length) = (
             self.seqnum,
             (self.packets as usize).saturating_mul(iso::LENGTH),
         );
-        let mut packets = Vec::with_capacity(self.packets as usize);
+        packets.reserve(self.packets as usize);
         let mut sum: u64 = 0;
         for (index, packet) in iso::parse(rx.get(..length).unwrap_or(&[])).enumerate() {
             let end = u64::from(packet.offset).saturating_add(u64::from(packet.length));
@@ -522,7 +517,7 @@ impl Submit {
             });
         }
         skip(rx, length);
-        Ok(packets)
+        Ok(())
     }
 
     const fn is_control(&self) -> bool {
@@ -579,20 +574,21 @@ fn settle_direction(payload: Payload, submit: &Submit) -> Payload {
     }
 }
 
-/// Makes the packets of a reply add up, whatever the function said: as many as the request had,
-/// none longer than asked, together no more than the data there is.
-fn repair_packets(packets: &mut Vec<IsoPacket>, request: &Request, data: &Segments) {
-    let nothing = IsoPacket {
-        status: Status::NOT_TRANSFERRED,
-        ..IsoPacket::new(0, 0)
-    };
-    packets.resize(request.packets as usize, nothing);
+/// What became of the packets: where they lie is the request's word, what was moved and how it
+/// ended the function's. None moves more than was asked, together no more than the data there is.
+fn settle_packets(request: &mut Request, results: &[IsoPacket], data: &Segments) {
     let mut left = match request.direction {
         Direction::In => u32::try_from(data.len()).unwrap_or(u32::MAX),
         Direction::Out => request.length,
     };
-    for packet in packets {
-        packet.actual = packet.actual.min(packet.length).min(left);
+    let nothing = IsoPacket {
+        status: Status::NOT_TRANSFERRED,
+        ..IsoPacket::new(0, 0)
+    };
+    let results = results.iter().chain(core::iter::repeat(&nothing));
+    for (packet, result) in request.packets.iter_mut().zip(results) {
+        packet.actual = result.actual.min(packet.length).min(left);
+        packet.status = result.status;
         left = left.saturating_sub(packet.actual);
     }
 }

@@ -8,13 +8,13 @@ pub(crate) mod urb;
 use bytes::{Buf, Bytes, BytesMut};
 use usb_transfer::TxQueue;
 
-/// Takes `length` bytes from the front: by reference, or as a copy if they are few, so that a
-/// short payload does not keep a long receive buffer alive.
+/// Takes `length` bytes from the front: by reference, or as a copy if they are few, or less than
+/// half of the buffer, so that a payload never keeps much more memory alive than its own.
 pub(crate) fn take_payload(rx: &mut BytesMut, length: usize) -> Bytes {
     if length == 0 {
         return Bytes::new();
     }
-    if length < TxQueue::COPY_BELOW {
+    if length < TxQueue::COPY_BELOW || length < rx.capacity() / 2 {
         let payload = rx
             .get(..length)
             .map(Bytes::copy_from_slice)

@@ -113,8 +113,9 @@ impl Device {
     /// Reads the record at the start of `rx`, without interfaces.
     ///
     /// # Errors
-    /// A bus id or path that is no text. Bus and device numbers beyond 16 bits are cut, as the
-    /// kernel's tools cut them when they compose the device id.
+    /// A bus id that is no text. The path is for people, and read as well as it can be. Bus and
+    /// device numbers beyond 16 bits are cut, as the kernel's tools cut them when they compose the
+    /// device id.
     pub(crate) fn parse(rx: &[u8]) -> Result<Option<DeviceRecord>, ProtocolError> {
         let Ok((device, _)) = Self::ref_from_prefix(rx) else {
             return Ok(None);
@@ -122,19 +123,12 @@ impl Device {
         let bus_id = BusId::from_field(&device.bus_id).ok_or(ProtocolError::BusId {
             found: device.bus_id,
         })?;
-        let length = device
-            .path
-            .iter()
-            .position(|byte| *byte == 0)
-            .ok_or(ProtocolError::Path)?;
-        let path = device
-            .path
-            .get(..length)
-            .and_then(|path| core::str::from_utf8(path).ok());
+        let mut path = device.path.split(|byte| *byte == 0);
+        let path = String::from_utf8_lossy(path.next().unwrap_or(&[]));
         let bus = device.bus_number.get() << 16;
         let number = device.number_on_bus.get() & 0xffff;
         Ok(Some(DeviceRecord {
-            path: path.map(String::from).ok_or(ProtocolError::Path)?,
+            path: path.into_owned(),
             bus_id,
             device_id: DeviceId::from_u32(bus | number),
             speed: SpeedCode(device.speed.get()),
