@@ -294,8 +294,29 @@ fn ask(mut handshake: client::Handshake, decisions: &mut Decisions<'_>, stream: 
     assert_eq!(handshake.into_session().is_ok(), imported);
 }
 
+/// What was received can be served again, and is received as it was.
 fn check_record(record: &DeviceRecord) {
-    assert!(record.path().len() <= 255);
     assert!(record.bus_id().as_str().parse::<BusId>().is_ok());
     let _ = (record.speed_code().speed(), format!("{record:?}"));
+    let mut server = server::Handshake::new(Limits::default());
+    let mut rx = BytesMut::from(&common(0x8005, 0)[..]);
+    assert_eq!(server.receive(&mut rx), Ok(Step::Ready));
+    let Some(server::HandshakeEvent::List(request)) = server.poll() else {
+        panic!("a list was asked for");
+    };
+    server.list(request, [record]);
+    let mut rx = BytesMut::from(&drain(&mut server)[..]);
+    assert_eq!(rx[12 + 255], 0, "a terminated path");
+    let mut client = client::Handshake::list(Limits::default());
+    assert_eq!(client.receive(&mut rx), Ok(Step::Ready));
+    let Some(client::HandshakeEvent::Device(again)) = client.poll() else {
+        panic!("a list of one device");
+    };
+    assert_eq!(again.path(), record.path());
+    assert_eq!(again.bus_id(), record.bus_id());
+    assert_eq!(again.device_id(), record.device_id());
+    assert_eq!(again.interfaces(), record.interfaces());
+    assert_eq!(client.receive(&mut rx), Ok(Step::Ready));
+    assert_eq!(client.poll(), Some(client::HandshakeEvent::EndOfList));
+    assert!(rx.is_empty());
 }
