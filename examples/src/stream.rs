@@ -204,8 +204,16 @@ impl Stream {
     /// Sends as much of the pieces as the socket takes now.
     fn send(&mut self, pieces: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let mut no_control = SendAncillaryBuffer::default();
-        match retry_on_intr(|| net::sendmsg(&self.socket, pieces, &mut no_control, flags)) {
+        let sent = retry_on_intr(|| match pieces {
+            [piece] => net::send(&self.socket, piece, flags),
+            _ => net::sendmsg(
+                &self.socket,
+                pieces,
+                &mut SendAncillaryBuffer::default(),
+                flags,
+            ),
+        });
+        match sent {
             Ok(count) => {
                 self.full = count < pieces.iter().map(|piece| piece.len()).sum();
                 Ok(count)

@@ -372,7 +372,7 @@ fn a_function_with_a_pace_is_called_when_it_is_due() {
         assert!(clock.now() >= Frame(due), "not before its time");
         frames.push(due);
     }
-    assert!(frames.windows(2).all(|pair| pair[1] - pair[0] == 8));
+    assert!(frames.windows(2).all(|pair| pair[1] - pair[0] >= 8));
     drop(theirs);
     assert!(server.join().unwrap().0.is_ok());
 }
