@@ -9,6 +9,7 @@ use usb_descriptors::{Bcd, ClassCode, Configuration, Speed};
 use usb_transfer::DeviceDescriptors;
 
 use crate::RecordError;
+use crate::wire::op::MAX_PATH;
 
 /// The number that each request repeats: bus number in the high half, device number in the low
 /// (`devid` of the kernel's USB/IP document). A gadget exported by `usbip-vudc` has 0.
@@ -221,7 +222,7 @@ impl DeviceRecord {
         device_id: DeviceId,
         device: &DeviceDescriptors,
     ) -> Result<Self, RecordError> {
-        if path.len() > 255 || path.contains('\0') {
+        if path.len() > MAX_PATH || path.contains('\0') {
             return Err(RecordError::Path { found: path.len() });
         }
         let descriptor = device.device()?;

@@ -125,7 +125,9 @@ impl Handshake {
         Common::new(op::REP_DEVLIST, OpStatus::OK).put(&mut self.tx);
         self.tx.put_slice(&count.to_be_bytes());
         for record in devices {
-            Device::new(record).put(&mut self.tx);
+            Device::new(record)
+                .with_interfaces(record.interfaces.len())
+                .put(&mut self.tx);
             record
                 .interfaces
                 .iter()

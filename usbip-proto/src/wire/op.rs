@@ -64,6 +64,9 @@ impl Common {
     }
 }
 
+/// Bytes of a device's path; the field has one more.
+pub(crate) const MAX_PATH: usize = 255;
+
 /// `struct usbip_usb_device`.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -89,7 +92,7 @@ impl Device {
 
     pub(crate) fn new(record: &DeviceRecord) -> Self {
         let mut path = [0; 256];
-        for (into, byte) in path.iter_mut().zip(record.path.bytes()) {
+        for (into, byte) in path.iter_mut().zip(record.path.bytes().take(MAX_PATH)) {
             *into = byte;
         }
         Self {
@@ -124,11 +127,16 @@ impl Device {
             found: device.bus_id,
         })?;
         let mut path = device.path.split(|byte| *byte == 0);
-        let path = String::from_utf8_lossy(path.next().unwrap_or(&[]));
+        let mut path = String::from_utf8_lossy(path.next().unwrap_or(&[])).into_owned();
+        let mut end = path.len().min(MAX_PATH);
+        while !path.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        path.truncate(end);
         let bus = device.bus_number.get() << 16;
         let number = device.number_on_bus.get() & 0xffff;
         Ok(Some(DeviceRecord {
-            path: path.into_owned(),
+            path,
             bus_id,
             device_id: DeviceId::from_u32(bus | number),
             speed: SpeedCode(device.speed.get()),
@@ -141,6 +149,13 @@ impl Device {
             interface_count: device.interfaces,
             interfaces: Vec::new(),
         }))
+    }
+
+    /// States as many interfaces as will follow. One that was imported states those of its server,
+    /// which did not send them.
+    pub(crate) fn with_interfaces(mut self, count: usize) -> Self {
+        self.interfaces = u8::try_from(count).unwrap_or(u8::MAX);
+        self
     }
 
     pub(crate) fn put(&self, tx: &mut TxQueue) {
