@@ -25,6 +25,9 @@ pub struct Disk<S: Store> {
     quiet: bool,
     /// Written to since the last flush.
     dirty: bool,
+    /// Why a flush failed of which nobody has heard. After a failure the kernel takes what it lost
+    /// for written, and the next flush succeeds.
+    untold: Option<io::Error>,
 }
 
 impl<S: Store> Disk<S> {
@@ -37,6 +40,7 @@ impl<S: Store> Disk<S> {
             next: None,
             quiet: false,
             dirty: false,
+            untold: None,
         }
     }
 
@@ -57,15 +61,16 @@ impl<S: Store> Disk<S> {
     /// # Errors
     /// The store may have lost some of it.
     pub fn close(mut self) -> io::Result<()> {
-        self.flush_if_dirty()
+        self.flush()
     }
 
-    fn flush_if_dirty(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
+        let untold = self.untold.take();
         if self.dirty {
             self.store.flush()?;
             self.dirty = false;
         }
-        Ok(())
+        untold.map_or(Ok(()), Err)
     }
 
     fn execute(&mut self, op: BlockOp) {
@@ -84,7 +89,7 @@ impl<S: Store> Disk<S> {
                 self.dirty = true;
                 let mut result = self.store.write(offset, &data);
                 if durable && result.is_ok() {
-                    result = self.flush_if_dirty();
+                    result = self.flush();
                 }
                 (Some(offset), result.map(|()| Segments::new()))
             }
@@ -98,7 +103,7 @@ impl<S: Store> Disk<S> {
                 let result = self.store.zero(offset, length, discard);
                 (Some(offset), result.map(|()| Segments::new()))
             }
-            BlockOp::Flush { .. } => (None, self.flush_if_dirty().map(|()| Segments::new())),
+            BlockOp::Flush { .. } => (None, self.flush().map(|()| Segments::new())),
         };
         let result = result.map_err(|error| block_error(&error, offset));
         self.device.finish(token, result);
@@ -138,8 +143,8 @@ impl<S: Store> Function for Disk<S> {
         if let Some(op) = self.next.take() {
             self.execute(op);
         }
-        // If it fails, `close` tries again and tells.
-        let _ = self.flush_if_dirty();
+        // The host's next flush tells, or `close`.
+        self.untold = self.flush().err();
     }
 
     fn poll(&mut self) -> Option<FunctionEvent> {
@@ -166,6 +171,6 @@ impl<S: Store> Function for Disk<S> {
 impl<S: Store> Drop for Disk<S> {
     fn drop(&mut self) {
         // Who wants to know calls `close`.
-        let _ = self.flush_if_dirty();
+        let _ = self.flush();
     }
 }

@@ -140,12 +140,12 @@ impl RawImage {
         }
     }
 
-    /// A second reader of the same open file, under the same lock.
+    /// The same open file once more, under the same lock, to look at.
     ///
     /// # Errors
     /// The process has no file descriptor left.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self::with_length(self.file.try_clone()?, self.length))
+    pub fn reader(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     /// Its size in bytes when it was opened.

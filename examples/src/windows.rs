@@ -14,6 +14,12 @@ use rustix::io::Errno;
 /// Reading a mapped page that the disk or the file no longer has would end the process by SIGBUS.
 /// So the kernel is asked to fetch the pages first, which can fail like any call; and what is
 /// handed out is only passed on to `sendmsg`, which also fails if the pages have gone since.
+///
+/// Parts of the file that were fetched whole are not asked for again: a page that has gone since
+/// comes back when it is sent, and if it cannot, because the file was cut short or its disk fails,
+/// the connection ends rather than tell the host something else. A reader that goes on where it
+/// stopped has the whole part fetched at once.
+///
 /// Looked at are only pieces that are too short to be sent by reference (below 256 bytes, in which
 /// no known host takes a long read).
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub(crate) struct Windows {
     recent: [Option<Window>; 4],
     /// Which one is given up next.
     oldest: usize,
+    /// Where the last read ended.
+    reached: u64,
     /// Not before Linux 5.14, and not on every file system.
     unsupported: bool,
 }
@@ -31,6 +39,8 @@ struct Window {
     start: u64,
     map: Arc<Mmap>,
     bytes: Bytes,
+    /// A bit for each part that was fetched whole.
+    fetched: Box<[u64]>,
 }
 
 /// Keeps the mapping for as long as there are `Bytes` of it.
@@ -46,11 +56,15 @@ impl Windows {
     /// Bytes in a window: rarely made anew, and 2 MiB of page tables when all of it was read.
     const SIZE: u64 = 1 << 30;
 
+    /// Bytes in a part: as much as the kernel reads ahead by itself.
+    const PART: usize = 128 << 10;
+
     pub(crate) const fn new(file_size: u64) -> Self {
         Self {
             file_size,
             recent: [const { None }; 4],
             oldest: 0,
+            reached: 0,
             unsupported: false,
         }
     }
@@ -69,9 +83,11 @@ impl Windows {
             Some(index) => index,
             None => self.open(file, start..end)?,
         };
-        let window = self.recent[index].as_ref()?;
+        let goes_on = self.reached == offset;
+        self.reached = offset + length as u64;
+        let window = self.recent[index].as_mut()?;
         let at = usize::try_from(offset - start).ok()?;
-        match window.map.advise_range(Advice::PopulateRead, at, length) {
+        match window.fetch(at..at + length, goes_on) {
             Ok(()) => Some(window.bytes.slice(at..at + length)),
             Err(error) => {
                 self.unsupported = Errno::from_io_error(&error) == Some(Errno::INVAL);
@@ -86,14 +102,41 @@ impl Windows {
             return None;
         };
         let map = Arc::new(map);
+        let parts = map.len().div_ceil(Self::PART);
         let bytes = Bytes::from_owner(Pages(Arc::clone(&map)));
         self.oldest = (self.oldest + 1) % self.recent.len();
         self.recent[self.oldest] = Some(Window {
             start: range.start,
             map,
             bytes,
+            fetched: vec![0; parts.div_ceil(64)].into(),
         });
         Some(self.oldest)
+    }
+}
+
+impl Window {
+    /// Has a range in memory, if it was not yet; with `whole`, all of each part that it touches.
+    fn fetch(&mut self, range: Range<usize>, whole: bool) -> io::Result<()> {
+        let parts = range.start / Windows::PART..range.end.div_ceil(Windows::PART);
+        let is_fetched = |part: usize| self.fetched[part / 64] >> (part % 64) & 1 != 0;
+        if parts.clone().all(is_fetched) {
+            return Ok(());
+        }
+        let mut range = range;
+        if whole {
+            let end = (parts.end * Windows::PART).min(self.map.len());
+            range = parts.start * Windows::PART..end;
+        }
+        self.map
+            .advise_range(Advice::PopulateRead, range.start, range.len())?;
+        for part in parts {
+            let end = ((part + 1) * Windows::PART).min(self.map.len());
+            if range.start <= part * Windows::PART && end <= range.end {
+                self.fetched[part / 64] |= 1 << (part % 64);
+            }
+        }
+        Ok(())
     }
 }
 

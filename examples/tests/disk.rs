@@ -124,11 +124,11 @@ fn one_writes_or_many_read() {
     for access in [Access::ReadWrite, Access::ReadOnly] {
         assert!(matches!(open(access), Err(ImageError::InUse(_))));
     }
-    let second = writer.try_clone().unwrap();
+    let second = writer.reader().unwrap();
     drop(writer);
     assert!(
         open(Access::ReadOnly).is_err(),
-        "the clone holds the lock too"
+        "a reader holds the lock too"
     );
     drop(second);
     let reader = open(Access::ReadOnly).unwrap();
@@ -293,12 +293,11 @@ fn what_was_written_is_flushed_whoever_ends() {
     store.0.borrow_mut().error = Some(Errno::IO.into());
     disk.reset();
     assert_eq!(asked(), "wf");
-    store.0.borrow_mut().error = Some(Errno::IO.into());
     assert!(
         disk.close().is_err(),
-        "a flush that fails is tried again, and told"
+        "a flush that failed is told, though it succeeds when it is tried again"
     );
-    assert_eq!(asked(), "ff", "by closing, and by dropping");
+    assert_eq!(asked(), "f");
 }
 
 #[test]

@@ -11,14 +11,15 @@ use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use examples::{
-    Access, Attachment, Disk, ImageError, RawImage, Sleeper, Store, Stream, Vhci, fat, loopback,
-    run, signal,
+    Access, Attachment, Disk, ImageError, RawImage, Sleeper, Stream, Vhci, fat, loopback, run,
+    signal,
 };
 use lexopt::prelude::*;
 use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
@@ -169,7 +170,7 @@ fn serial(text: &str) -> Result<String, &'static str> {
 
 fn start(options: &Options) -> Result<ExitCode, Failure> {
     let image = open(options)?;
-    let reference = image.try_clone().map_err(|error| error.to_string())?;
+    let reference = image.reader().map_err(|error| error.to_string())?;
     let disk = disk(options, image)?;
     if !options.loopback {
         match Vhci::open(&options.sysfs) {
@@ -180,7 +181,7 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
             }
         }
     }
-    read_back(disk, reference)
+    read_back(disk, &reference)
 }
 
 fn open(options: &Options) -> Result<RawImage, Failure> {
@@ -289,7 +290,7 @@ fn announce(attachment: &Attachment) {
 }
 
 /// Reads the whole disk through USB/IP and compares it with the image.
-fn read_back(disk: Disk<RawImage>, mut reference: RawImage) -> Result<ExitCode, Failure> {
+fn read_back(disk: Disk<RawImage>, reference: &impl FileExt) -> Result<ExitCode, Failure> {
     let descriptors = disk.device().descriptors().clone();
     let mut host = loopback(disk, &descriptors).map_err(|error| error.to_string())?;
     let descriptors = host.enumerate().map_err(|error| error.to_string())?;
@@ -297,16 +298,15 @@ fn read_back(disk: Disk<RawImage>, mut reference: RawImage) -> Result<ExitCode, 
 
     let mut difference = None;
     let start = Instant::now();
+    let mut image = Vec::new();
     let compare = |mut offset: u64, data: Segments| {
         for piece in data {
-            let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);
-            let same = reference
-                .read(offset, length)
-                .is_ok_and(|image| image == piece);
-            if !same && difference.is_none() {
+            image.resize(piece.len(), 0);
+            let read = reference.read_exact_at(&mut image, offset);
+            if !(read.is_ok() && image == piece) && difference.is_none() {
                 difference = Some(offset);
             }
-            offset += u64::from(length);
+            offset += piece.len() as u64;
         }
     };
     let unit = host
