@@ -1,8 +1,10 @@
-//! The yardstick of the throughput scenarios: a read-only disk behind `vhci_hcd` that does nothing but the two system
-//! calls each request needs, one `recv` and one `writev` straight from a mapped file. It checks nothing and knows only
-//! what Linux asks such a disk; what a whole library costs on top is what the scenarios measure.
+//! The yardstick of the throughput scenarios: a read-only disk behind `vhci_hcd` that does nothing
+//! but the two system calls each request needs, one `recv` and one `writev` straight from a mapped
+//! file. It checks nothing and knows only what Linux asks such a disk; what a whole library costs on
+//! top is what the scenarios measure.
 //!
-//! `lab-floor IMAGE high|super` attaches, prints what the other programs print, and ends with the connection.
+//! `lab-floor IMAGE high|super` attaches, prints what the other programs print, and ends with the
+//! connection.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
