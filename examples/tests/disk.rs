@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::rc::Rc;
+use std::thread;
 
 use bytes::Bytes;
 use examples::{Access, Disk, ImageError, MemoryStore, RawImage, Store};
@@ -131,11 +132,17 @@ fn one_writes_or_many_read() {
         "a reader holds the lock too"
     );
     drop(second);
-    let reader = open(Access::ReadOnly).unwrap();
-    let other = open(Access::ReadOnly).unwrap();
+    // A process that another test is just starting may hold a copy of the file for a moment.
+    let wait = |access| loop {
+        match open(access) {
+            Err(ImageError::InUse(_)) => thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
+    let readers = (wait(Access::ReadOnly), open(Access::ReadOnly).unwrap());
     assert!(matches!(open(Access::ReadWrite), Err(ImageError::InUse(_))));
-    drop((reader, other));
-    open(Access::ReadWrite).unwrap();
+    drop(readers);
+    wait(Access::ReadWrite);
 }
 
 #[test]
