@@ -104,7 +104,7 @@ impl<F: Function> Server for Serving<F> {
 /// Takes all that is queued, as `writev` does.
 fn write(tx: &mut TxQueue) {
     while tx.has_remaining() {
-        let mut slices = [IoSlice::new(&[]); 64];
+        let mut slices = [IoSlice::new(&[]); 16];
         let count = tx.chunks_vectored(&mut slices);
         let written = slices[..count].iter().map(|slice| slice.len()).sum();
         black_box(&slices);
