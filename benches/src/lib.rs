@@ -26,8 +26,8 @@ pub trait Server {
 /// Bytes of payload that URBs are measured with.
 pub const SIZES: [usize; 4] = [0, 512, 64 << 10, 1 << 20];
 
-/// How many messages to bring at once: as many as make a megabyte, and no more than a busy socket
-/// holds.
+/// How many messages to bring at once: as many as one read of a session's buffer brings where they
+/// are short, else one.
 pub fn batch(urb: &Urb) -> usize {
-    ((1 << 20) / urb.message.len()).clamp(1, 32)
+    (4096 / urb.message.len()).clamp(1, 10)
 }
