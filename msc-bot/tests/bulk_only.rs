@@ -11,7 +11,7 @@ mod bench;
 
 use bench::{Bench, Csw, cbw, disk, read_10, write_10};
 use bytes::Bytes;
-use msc_bot::{BlockError, BlockOp, BlockSize, UnitOptions};
+use msc_bot::{BlockError, BlockOp, BlockSize, BlockToken, UnitOptions};
 use usb_descriptors::Direction::{In, Out};
 use usb_descriptors::{Configuration, Speed};
 use usb_transfer::{Actual, Function, Status, Transfer};
@@ -349,6 +349,25 @@ fn a_write_of_before_never_lands_on_one_of_after() {
             status: 0
         }
     );
+}
+
+#[test]
+fn what_was_not_handed_out_cannot_have_ended() {
+    let mut bench = Bench::new(small());
+    bench.serving = false;
+    bench.send(&cbw(1, 512, Out, 0, &write_10(0, 1)));
+    bench.post_out(vec![1; 512]);
+    for number in 0..100 {
+        let token = BlockToken::from_u64(number);
+        bench.device.finish(token, Err(BlockError::Hardware));
+    }
+    let op = bench.device.poll_block().unwrap();
+    assert!(matches!(&op, BlockOp::Write { data, .. } if data[..] == [1; 512]));
+    let status = bench.post_in(13);
+    assert!(bench.is_pending(status), "the store has not answered");
+    bench.device.finish(op.token(), Ok(Bytes::new().into()));
+    bench.run();
+    assert_eq!(bench.csw_of(status).status, 0);
 }
 
 #[test]

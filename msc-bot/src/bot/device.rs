@@ -217,7 +217,11 @@ impl BotDevice {
     }
 
     /// Tells how an operation ended, as [`LogicalUnit::finish`] says.
+    /// One that was not handed out yet cannot have ended, and is not taken to have.
     pub fn finish(&mut self, token: BlockToken, result: Result<Segments, BlockError>) {
+        if self.op.as_ref().is_some_and(|op| op.token() == token) {
+            return;
+        }
         if let Some(unit) = self.units.get_mut(token.unit()) {
             unit.finish(token, result);
             self.advance();
