@@ -13,7 +13,7 @@ for speed in high super; do
         "$LAB_BIN/attach-disk" disk.img --speed "$speed"
     dd if=content of="$disk" bs=1M oflag=direct status=none
     dd if="$disk" of=/dev/null bs=1M count=1 iflag=direct status=none
-    # udev looks at what has changed; no request is to be under way.
+    # udev looks at what has changed.
     udevadm settle
     kill -TERM "$pid"
     expect_detached "$pid" "$port" "$bus_id"
@@ -28,7 +28,9 @@ for speed in high super; do
     [[ -z $complaints ]] || fail "tshark at $speed speed: $complaints"
     requests=$(cut -f 2 frames | tr , '\n' | grep -c '^0x00000001$')
     replies=$(cut -f 2 frames | tr , '\n' | grep -c '^0x00000003$')
-    expect_equal "$replies" "$requests" "replies"
+    # The kernel looks for a new medium every two seconds: one request may have met the end.
+    ((replies == requests || replies == requests - 1)) ||
+        fail "replies: found $replies, expected $requests, or one less at the end"
     note "$replies requests and replies at $speed speed"
     for operation in 0x12 0x25 0x28 0x2a; do
         cut -f 3,4 frames | grep -q "$operation" || fail "tshark found no SCSI command $operation"
