@@ -98,6 +98,11 @@ pub fn all() -> Vec<Seed> {
         seed("usbip_handshake", "import", join(&[0, 2], &import())),
         seed(
             "usbip_handshake",
+            "import-odd",
+            join(&[0, 2], &odd_import()),
+        ),
+        seed(
+            "usbip_handshake",
             "import-request",
             join(&[], &MSC.client[..REQ_IMPORT]),
         ),
@@ -285,6 +290,15 @@ fn record(interfaces: u8) -> Vec<u8> {
 
 fn import() -> Vec<u8> {
     [&MSC.server[..8], &record(0)].concat()
+}
+
+/// An import whose path is no text and does not end, and which states interfaces that it does not
+/// carry.
+fn odd_import() -> Vec<u8> {
+    let mut import = import();
+    import[8..8 + 256].fill(0xff);
+    import[8 + 311] = 2;
+    import
 }
 
 /// The descriptors that a recorded device answered with, one after the other.
