@@ -1,5 +1,6 @@
 //! A device at a port of the kernel's, from attaching to detaching.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::channel;
@@ -105,12 +106,13 @@ impl Attachment {
         let Some(port) = port else {
             return true;
         };
-        let synced = block_device.is_none_or(|name| self.sync(name));
+        // Held until the disk is detached.
+        let synced = block_device.map(|name| self.sync(name));
         if self.shared.vhci.detach(port).is_err() {
             // It may be detached already; if not, the kernel lets go of a device that left.
             let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
         }
-        synced
+        synced.is_none_or(|synced| synced.is_some())
     }
 
     /// Whether it was ended or is gone.
@@ -124,14 +126,18 @@ impl Attachment {
         self.over().port = None;
     }
 
-    fn sync(&self, block_device: String) -> bool {
+    fn sync(&self, block_device: String) -> Option<Vec<File>> {
         let (done, outcome) = channel();
         let vhci = self.shared.vhci.clone();
-        // A thread of its own, since the kernel may take as long as it likes.
-        let started = thread::Builder::new().name("sync".into()).spawn(move || {
+        let sync = move || {
             let _ = done.send(vhci.sync(&block_device));
-        });
-        started.is_ok() && matches!(outcome.recv_timeout(SYNC), Ok(Ok(())))
+        };
+        // A thread of its own, since the kernel may take as long as it likes.
+        thread::Builder::new()
+            .name("sync".into())
+            .spawn(sync)
+            .ok()?;
+        outcome.recv_timeout(SYNC).ok()?.ok()
     }
 
     fn wait<T>(&self, patience: Duration, found: impl Fn() -> Option<T>) -> Option<T> {

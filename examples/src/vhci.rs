@@ -238,18 +238,23 @@ impl Vhci {
     }
 
     /// Lets the kernel write what it holds for a block device or for the file systems on it, and
-    /// waits for that.
+    /// waits for that. What is returned should be kept until the device is detached: after its last
+    /// close the kernel asks a removable disk whether it is still there, and a disk that leaves
+    /// meanwhile costs the kernel seconds of attempts to get it back.
     ///
     /// # Errors
     /// It could not, or the device is gone.
-    pub fn sync(&self, block_device: &str) -> io::Result<()> {
+    pub fn sync(&self, block_device: &str) -> io::Result<Vec<File>> {
         let partitions = entries(&self.sysfs.join("block").join(block_device));
         let names = partitions.filter_map(|path| Some(path.file_name()?.to_owned()));
         let partitions = names.filter(|name| name.to_string_lossy().starts_with(block_device));
+        let mut open = Vec::new();
         for name in partitions.chain([block_device.into()]) {
-            flush_buffers(&File::open(Path::new("/dev").join(name))?)?;
+            let device = File::open(Path::new("/dev").join(name))?;
+            flush_buffers(&device)?;
+            open.push(device);
         }
-        Ok(())
+        Ok(open)
     }
 
     fn ports_of(&self, controller: usize) -> Result<Ports, AttachError> {

@@ -226,7 +226,11 @@ fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
         .vendor(VENDOR)
         .product(PRODUCT)
         .serial(&serial)
-        .read_only(options.read_only);
+        .read_only(options.read_only)
+        // It stays until it is detached. For a medium that could be removed Linux asks every two
+        // seconds, and detaching in the middle of a question makes its hub try for seconds to
+        // enumerate what is gone.
+        .removable(false);
     let device = BotOptions::new(options.speed)
         .manufacturer(VENDOR)
         .product(PRODUCT)
