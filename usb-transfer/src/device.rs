@@ -109,11 +109,12 @@ impl DeviceDescriptors {
             .filter_map(|bytes| Configuration::parse(bytes).ok())
     }
 
-    /// The configuration that SET_CONFIGURATION selects by `value`.
+    /// The configuration that SET_CONFIGURATION selects by `value`; 0 selects none, even where a
+    /// device describes one of that value.
     #[must_use]
     pub fn configuration(&self, value: u8) -> Option<Configuration<'_>> {
-        self.configurations()
-            .find(|configuration| configuration.value() == value)
+        let mut configurations = self.configurations();
+        configurations.find(|configuration| value != 0 && configuration.value() == value)
     }
 
     /// The string of an index, in the first language that has it; `None` for index 0, which is
