@@ -1,5 +1,6 @@
 //! Writes what client and server say to each other as a capture, `usbip.pcap` in the directory for
-//! test files; the lab's scenario `tshark-usbip` has Wireshark's dissector judge it.
+//! test files, to be read with `tshark -d tcp.port==3240,usbip -r`. What the kernel hears from our
+//! server is judged so by the lab's scenario `vhci-dissected`; this adds what the kernel never asks.
 #![allow(
     clippy::pedantic,
     clippy::restriction,
