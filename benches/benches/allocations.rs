@@ -45,9 +45,7 @@ fn main() {
     }
     for size in [4 << 10, 1 << 20] {
         let urb = Urb::disk_read(size);
-        let mut session = Serving::new(Disk::new(store.clone()));
-        session.bring(&Urb::configure(), 1);
-        session.serve();
+        let session = Serving::configured(Disk::new(store.clone()));
         line(
             format!("disk read of {size} B"),
             &urb,

@@ -6,11 +6,13 @@
 
 mod copying;
 mod disk;
+mod measure;
 mod message;
 mod session;
 
 pub use copying::Copying;
 pub use disk::{Disk, Standing};
+pub use measure::{compare, criterion};
 pub use message::Urb;
 pub use session::{Echo, Serving};
 
@@ -25,9 +27,3 @@ pub trait Server {
 
 /// Bytes of payload that URBs are measured with.
 pub const SIZES: [usize; 4] = [0, 512, 64 << 10, 1 << 20];
-
-/// How many messages to bring at once: as many as one read of a session's buffer brings where they
-/// are short, else one.
-pub fn batch(urb: &Urb) -> usize {
-    (4096 / urb.message.len()).clamp(1, 10)
-}

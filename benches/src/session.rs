@@ -12,7 +12,7 @@ use usb_transfer::{
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
 
-use crate::{Server, Urb};
+use crate::{Disk, Server, Urb};
 
 /// Completes each transfer at once: IN from memory that is there, OUT into nothing.
 #[derive(Debug)]
@@ -71,6 +71,16 @@ impl<F: Function> Serving<F> {
             rx: BytesMut::new(),
             device,
         }
+    }
+}
+
+impl Serving<Disk> {
+    /// A session of a disk that the host has configured.
+    pub fn configured(disk: Disk) -> Self {
+        let mut session = Self::new(disk);
+        session.bring(&Urb::configure(), 1);
+        session.serve();
+        session
     }
 }
 

@@ -20,12 +20,10 @@ fn main() {
         "out" => (Box::new(Serving::new(Echo::new(store.clone()))), out()),
         "copying-in" => (Box::new(Copying::new(store.to_vec())), Urb::bulk_in(size)),
         "copying-out" => (Box::new(Copying::new(store.to_vec())), out()),
-        "read" => {
-            let mut server = Serving::new(Disk::new(store.clone()));
-            server.bring(&Urb::configure(), 1);
-            server.serve();
-            (Box::new(server), Urb::disk_read(size))
-        }
+        "read" => (
+            Box::new(Serving::configured(Disk::new(store.clone()))),
+            Urb::disk_read(size),
+        ),
         other => panic!("unknown kind: {other}"),
     };
     for _ in 0..count {
