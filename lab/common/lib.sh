@@ -70,6 +70,16 @@ expect_exit() {
     expect_equal "$status" "$3" "$4: exit status"
 }
 
+# dissect CAPTURE ARG...: what tshark says of a conversation of USB/IP, its server at port 3240. Where a packet is malformed
+# or deserves a warning (0x600000), that fails the scenario.
+dissect() {
+    local complaints
+    complaints=$(tshark -r "$1" -d tcp.port==3240,usbip -Y '_ws.malformed || _ws.expert.severity >= 0x600000' \
+        -T fields -e frame.number -e _ws.expert.message | sed -n 1p)
+    [[ -z $complaints ]] || fail "tshark, ${1##*/}, frame $complaints"
+    tshark -d tcp.port==3240,usbip -r "$@"
+}
+
 # One line for each file under a folder, to be compared as text.
 sums() {
     (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum)

@@ -77,7 +77,11 @@ impl Pcap {
         packet.extend_from_slice(&ports[usize::from(from)].to_be_bytes());
         packet.extend_from_slice(&u16::to_be_bytes(ports[usize::from(to)]));
         packet.extend_from_slice(&self.sequence[usize::from(from)].to_be_bytes());
-        packet.extend_from_slice(&self.sequence[usize::from(to)].to_be_bytes());
+        let acknowledged = match flags & ACK {
+            0 => 0,
+            _ => self.sequence[usize::from(to)],
+        };
+        packet.extend_from_slice(&acknowledged.to_be_bytes());
         packet.extend_from_slice(&[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         packet.extend_from_slice(payload);
         let counted = u32::try_from(payload.len()).expect("segments are short");

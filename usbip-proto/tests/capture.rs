@@ -1,6 +1,6 @@
 //! Writes what client and server say to each other as a capture, `usbip.pcap` in the directory for
-//! test files, to be read with `tshark -d tcp.port==3240,usbip -r`. What the kernel hears from our
-//! server is judged so by the lab's scenario `vhci-dissected`; this adds what the kernel never asks.
+//! test files; the lab's scenario `usbip-dissected` has tshark judge it, and knows each message.
+//! What the kernel asks of our server is judged by `vhci-dissected`; this adds what it never asks.
 #![allow(
     clippy::pedantic,
     clippy::restriction,
@@ -68,6 +68,13 @@ fn transfers() -> Vec<Transfer> {
             iso,
             packets(),
             Payload::Out(Bytes::from(vec![7; 300])),
+        )
+        .with_interval(8),
+        Transfer::new(
+            ids.mint(),
+            EndpointAddress::from_byte(0x83),
+            packets(),
+            Payload::In { length: 300 },
         )
         .with_interval(8),
     ]
