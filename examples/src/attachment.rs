@@ -1,6 +1,6 @@
 //! A device at a port of the kernel's, from attaching to detaching.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::channel;
@@ -95,24 +95,36 @@ impl Attachment {
         Some(name)
     }
 
-    /// Lets the kernel write what it holds for the disk, then detaches it. `false`: it did not
-    /// write all in time.
+    /// Which of the disk's file systems this process sees mounted: the device's path, and where.
     #[must_use]
-    pub fn end(&self) -> bool {
+    pub fn mounts(&self) -> Vec<(String, String)> {
+        let name = self.state().block_device.clone();
+        let mounts = fs::read_to_string("/proc/self/mounts");
+        match (name, mounts) {
+            (Some(name), Ok(mounts)) => mounts_of(&name, &mounts),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lets the kernel write what it holds for the disk, then detaches it. Where it does not write
+    /// all in time, says so to `late` before.
+    pub fn end(&self, late: impl FnOnce()) {
         let (port, block_device) = {
             let mut state = self.over();
             (state.port.take(), state.block_device.take())
         };
         let Some(port) = port else {
-            return true;
+            return;
         };
         // Held until the disk is detached.
         let synced = block_device.map(|name| self.sync(name));
+        if let Some(None) = synced {
+            late();
+        }
         if self.shared.vhci.detach(port).is_err() {
             // It may be detached already; if not, the kernel lets go of a device that left.
             let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
         }
-        synced.is_none_or(|synced| synced.is_some())
     }
 
     /// Whether it was ended or is gone.
@@ -168,5 +180,47 @@ impl Attachment {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lines of `/proc/self/mounts` (proc_pid_mounts(5)) for a block device and its partitions.
+fn mounts_of(name: &str, mounts: &str) -> Vec<(String, String)> {
+    let of_disk = |source: &str| {
+        let partition = source
+            .strip_prefix("/dev/")
+            .and_then(|source| source.strip_prefix(name));
+        partition.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let fields = mounts.lines().map(|line| {
+        let mut fields = line.split(' ');
+        (fields.next().unwrap_or(""), fields.next().unwrap_or(""))
+    });
+    fields
+        .filter(|(source, _)| of_disk(source))
+        .map(|(source, target)| (source.into(), target.into()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_mounted_whole_or_in_partitions() {
+        let mounts = "\
+            proc /proc proc rw 0 0\n\
+            /dev/sda /mnt/whole\\040disk ext4 rw 0 0\n\
+            /dev/sda12 /mnt/part vfat ro 0 0\n\
+            /dev/sdaa /other ext4 rw 0 0\n\
+            /dev/sdaa1 /other/1 ext4 rw 0 0\n";
+        let mounts = |name| {
+            let found = mounts_of(name, mounts);
+            found
+                .into_iter()
+                .map(|(source, target)| source + " " + &target)
+        };
+        assert!(mounts("sda").eq(["/dev/sda /mnt/whole\\040disk", "/dev/sda12 /mnt/part"]));
+        assert!(mounts("sdaa").eq(["/dev/sdaa /other", "/dev/sdaa1 /other/1"]));
+        assert_eq!(mounts("sdb").next(), None);
     }
 }

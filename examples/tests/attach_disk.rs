@@ -108,11 +108,11 @@ fn a_bad_command_line_is_refused() {
         ),
         (
             &["--port", "many"],
-            "cannot parse argument \"many\": invalid digit found in string",
+            "cannot parse argument \"many\": a port is a number from 0 to 65535",
         ),
         (
-            &["--port", "-1"],
-            "cannot parse argument \"-1\": invalid digit found in string",
+            &["--port", "65536"],
+            "cannot parse argument \"65536\": a port is a number from 0 to 65535",
         ),
         (&["--serial"], "missing argument for option '--serial'"),
         (

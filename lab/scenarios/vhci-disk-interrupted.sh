@@ -1,4 +1,4 @@
-# about: detached, told to end, and killed while the kernel writes: nothing hangs, and what was synced is there
+# about: detached, told to end and killed while the kernel writes, to a file system too: nothing hangs, what was synced is there
 # tier: fast
 # timeout: 240
 # programs: attach-disk
@@ -54,22 +54,37 @@ synced_files() {
     (($(wc -l <synced) >= $1))
 }
 
-for speed in high super; do
-    note "killed at $speed speed"
+# One life of a file system, which SIGNAL ends while it is mounted and written.
+live() {
+    local signal=$1 speed=$2
+    note "SIG$signal at $speed speed, mounted"
     rm disk.img
     truncate -s 256M disk.img
     : >synced
     mkfs.ext4 -q disk.img
-    attach attach-disk disk.img --speed "$speed"
+    attach attach-disk disk.img --speed "$speed" 2>warning
     mount "$disk" mnt
     write_files &
     writer=$!
     wait_until 60 synced_files 20 || fail "only $(wc -l <synced) files were synced in a minute"
     # At any moment of writing the next ones.
     sleep "0.$RANDOM"
-    kill -KILL "$pid"
-    expect_writer_ended "SIGKILL"
-    wait_until 20 port_free "$port" || fail "port $port is still in state $(port_field "$port" 3)"
+    case $signal in
+        KILL)
+            kill -KILL "$pid"
+            wait_until 20 port_free "$port" || fail "port $port is still in state $(port_field "$port" 3)"
+            ;;
+        TERM)
+            # Whoever asks to end has what is written by then, synced or not, and is told what cannot be had.
+            head -c 1M /dev/urandom >content.last
+            cp content.last mnt/last
+            kill -TERM "$pid"
+            expect_detached "$pid" "$port" "$bus_id"
+            (sha256sum content.last | sed 's,content.last,last,') >>synced
+            expect_equal "$(<warning)" "attach-disk: $disk is still mounted at $PWD/mnt: what is written there from now on is lost" "the warning"
+            ;;
+    esac
+    expect_writer_ended "SIG$signal"
     umount mnt
 
     attach attach-disk disk.img --speed "$speed"
@@ -81,4 +96,9 @@ for speed in high super; do
     e2fsck -f -n "$disk"
     kill -TERM "$pid"
     expect_detached "$pid" "$port" "$bus_id"
+}
+
+for speed in high super; do
+    live KILL "$speed"
+    live TERM "$speed"
 done

@@ -129,7 +129,7 @@ impl Command {
                     options.block_size = arguments.value()?.parse_with(block_size)?;
                 }
                 Long("serial") => options.serial = Some(arguments.value()?.parse_with(serial)?),
-                Long("port") => options.port = Some(arguments.value()?.parse()?),
+                Long("port") => options.port = Some(arguments.value()?.parse_with(port)?),
                 Long("sysfs") => options.sysfs = arguments.value()?.into(),
                 Long("loopback") => options.loopback = true,
                 Value(image) if options.image.is_none() => options.image = Some(image.into()),
@@ -155,6 +155,12 @@ fn block_size(bytes: &str) -> Result<BlockSize, &'static str> {
         "4096" => Ok(BlockSize::BYTES_4096),
         _ => Err("a block has 512 or 4096 bytes"),
     }
+}
+
+fn port(number: &str) -> Result<u16, &'static str> {
+    number
+        .parse()
+        .map_err(|_| "a port is a number from 0 to 65535")
 }
 
 /// What a string descriptor holds and every host can show.
@@ -254,9 +260,12 @@ fn attach(options: &Options, vhci: Vhci, mut disk: Disk<RawImage>) -> Result<Exi
     let attachment = Attachment::new(vhci, &near).map_err(|error| error.to_string())?;
     let ending = attachment.clone();
     let end = move || {
-        if !ending.end() {
-            note("detached before the kernel had written all it held for the disk");
+        for (device, place) in ending.mounts() {
+            note(format_args!(
+                "{device} is still mounted at {place}: what is written there from now on is lost"
+            ));
         }
+        ending.end(|| note("detaching before the kernel has written all it holds for the disk"));
     };
     signal::on_first_signal(end).map_err(|error| format!("signals: {error}"))?;
     let port = attachment.attach(far, DEVICE, options.speed, options.port);
