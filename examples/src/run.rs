@@ -16,6 +16,7 @@ pub fn run<F: Wire + Frontend>(
     function: &mut impl Function,
 ) -> Result<(), StreamError<F::Error>> {
     let mut exchange_first = true;
+    let mut was_busy = false;
     loop {
         if exchange_first {
             tick(sleeper, function);
@@ -28,7 +29,16 @@ pub fn run<F: Wire + Frontend>(
         if stream.finished() && frontend.pending() == 0 {
             break;
         }
-        let until = function.next_frame();
+        let mut until = function.next_frame();
+        // What is to be done at once is mostly done in one round, without a look at socket and
+        // clock. A function that goes on for longer hears of both all the same.
+        let is_busy = until == Some(Frame::ZERO);
+        if is_busy && was_busy {
+            let now = sleeper.now();
+            function.start_of_frame(now);
+            until = Some(now);
+        }
+        was_busy = is_busy;
         if !sleeper.sleep([&mut *stream], until)? {
             break;
         }
@@ -38,7 +48,7 @@ pub fn run<F: Wire + Frontend>(
     stream.result(frontend)
 }
 
-/// Tells the time to a function that asks for it; [`Frame::ZERO`] asks only not to sleep.
+/// Tells the time to a function that asks for it; [`Frame::ZERO`] asks at first only not to sleep.
 pub(crate) fn tick(sleeper: &Sleeper, function: &mut (impl Function + ?Sized)) {
     if function
         .next_frame()

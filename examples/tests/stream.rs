@@ -437,6 +437,52 @@ fn an_answer_leaves_before_the_work_that_follows_it() {
     assert_eq!(function.work, Work::Done);
 }
 
+/// Works for as long as nobody calls it off, and says so by `Frame::ZERO`.
+#[derive(Default)]
+struct Tireless {
+    is_busy: bool,
+    told: Option<Frame>,
+    resets: u32,
+    rounds: u32,
+}
+
+impl Function for Tireless {
+    fn submit(&mut self, _transfer: Transfer) {
+        self.is_busy = true;
+    }
+    fn cancel(&mut self, _id: TransferId) {}
+    fn reset(&mut self) {
+        self.is_busy = false;
+        self.resets += 1;
+    }
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        if self.is_busy {
+            self.rounds += 1;
+            assert!(self.rounds < 10_000_000, "the peer has left long ago");
+        }
+        None
+    }
+    fn start_of_frame(&mut self, now: Frame) {
+        self.told = Some(now);
+    }
+    fn next_frame(&self) -> Option<Frame> {
+        self.is_busy.then_some(Frame::ZERO)
+    }
+}
+
+#[test]
+fn a_function_at_work_hears_of_the_peer_and_of_the_time() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut stream = Stream::new(ours).unwrap();
+    theirs.write_all(&request(1, OUT, 31)).unwrap();
+    drop(theirs);
+    let mut function = Tireless::default();
+    let result = run(&mut stream, &Sleeper::new(), &mut session(), &mut function);
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(function.resets, 1);
+    assert!(function.told.is_some());
+}
+
 #[test]
 fn a_device_that_leaves_ends_the_connection_for_the_peer() {
     struct Gone(bool, VecDeque<FunctionEvent>);
