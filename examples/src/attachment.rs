@@ -98,7 +98,11 @@ impl Attachment {
     /// Which of the disk's file systems this process sees mounted: the device's path, and where.
     #[must_use]
     pub fn mounts(&self) -> Vec<(String, String)> {
-        let name = self.state().block_device.clone();
+        let (port, name) = {
+            let state = self.state();
+            (state.port, state.block_device.clone())
+        };
+        let name = name.or_else(|| self.look_for_block_device(port?));
         let mounts = fs::read_to_string("/proc/self/mounts");
         match (name, mounts) {
             (Some(name), Ok(mounts)) => mounts_of(&name, &mounts),
@@ -116,6 +120,7 @@ impl Attachment {
         let Some(port) = port else {
             return;
         };
+        let block_device = block_device.or_else(|| self.look_for_block_device(port));
         // Held until the disk is detached.
         let synced = block_device.map(|name| self.sync(name));
         if let Some(None) = synced {
@@ -136,6 +141,12 @@ impl Attachment {
     /// Is to be told when the connection has ended: the port is no longer ours.
     pub fn gone(&self) {
         self.over().port = None;
+    }
+
+    /// Of a disk that the kernel found only after everybody's patience, or just now.
+    fn look_for_block_device(&self, port: u16) -> Option<String> {
+        let bus_id = self.shared.vhci.bus_id(port)?;
+        self.shared.vhci.block_device(&bus_id)
     }
 
     fn sync(&self, block_device: String) -> Option<Vec<File>> {
@@ -203,7 +214,41 @@ fn mounts_of(name: &str, mounts: &str) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::{env, process};
+
     use super::*;
+
+    #[test]
+    fn a_disk_that_nobody_waited_for_is_synced_too() {
+        let folder = env::temp_dir().join(format!("attachment-{}", process::id()));
+        let controller = folder.join("devices/platform/vhci_hcd.0");
+        let name = "no-such-disk";
+        let interface = folder.join("bus/usb/devices/1-1/1-1:1.0");
+        let unit = interface.join("host0/target0:0:0/0:0:0:0/block");
+        fs::create_dir_all(&controller).unwrap();
+        fs::create_dir_all(unit.join(name)).unwrap();
+        for file in ["attach", "detach"] {
+            fs::write(controller.join(file), "").unwrap();
+        }
+        let status = |line| fs::write(controller.join("status"), line).unwrap();
+        status("hs  0000 004 000 00000000 000000 0-0\n");
+
+        let (near, far) = Stream::pair().unwrap();
+        let attachment = Attachment::new(Vhci::open(&folder).unwrap(), &near).unwrap();
+        let id = DeviceId::new(1, 2);
+        let port = attachment.attach(far, id, Speed::High, None).unwrap();
+        assert_eq!(port, Some(0));
+        status("hs  0000 006 003 00010002 000003 1-1\n");
+        let mut is_late = false;
+        attachment.end(|| is_late = true);
+        assert!(
+            is_late,
+            "there is no such disk in /dev that could be synced"
+        );
+        let detached = fs::read_to_string(controller.join("detach"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(detached.unwrap(), "0");
+    }
 
     #[test]
     fn a_disk_is_mounted_whole_or_in_partitions() {
