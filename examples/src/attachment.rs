@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -12,7 +12,7 @@ use rustix::net::Shutdown;
 use usb_descriptors::Speed;
 use usbip_proto::DeviceId;
 
-use crate::{AttachError, Stream, Vhci};
+use crate::{AttachError, Vhci};
 
 /// One device at `vhci_hcd`. Clones are the same attachment: one thread serves the device, one
 /// waits for what the kernel makes of it, one may end it.
@@ -42,11 +42,12 @@ struct State {
 const SYNC: Duration = Duration::from_secs(5);
 
 impl Attachment {
-    /// Nothing is attached yet; `near` is the end of the connection that serves the device.
+    /// Nothing is attached yet; `near` is the end of the connection that serves the device, or, where
+    /// that is elsewhere, the end that is to be handed to the kernel.
     ///
     /// # Errors
     /// The process has no file descriptor left.
-    pub fn new(vhci: Vhci, near: &Stream) -> io::Result<Self> {
+    pub fn new(vhci: Vhci, near: impl AsFd) -> io::Result<Self> {
         let socket = near.as_fd().try_clone_to_owned()?;
         let (state, changed) = <_>::default();
         Ok(Self {
@@ -130,6 +131,11 @@ impl Attachment {
             // It may be detached already; if not, the kernel lets go of a device that left.
             let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
         }
+    }
+
+    /// The connection, to be watched.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.shared.socket.as_fd()
     }
 
     /// Whether it was ended or is gone.

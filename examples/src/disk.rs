@@ -64,7 +64,11 @@ impl<S: Store> Disk<S> {
         self.flush()
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Flushes what was written since the last flush; the disk goes on.
+    ///
+    /// # Errors
+    /// The store may have lost some of it.
+    pub fn flush(&mut self) -> io::Result<()> {
         let untold = self.untold.take();
         if self.dirty {
             self.store.flush()?;

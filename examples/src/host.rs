@@ -4,15 +4,13 @@ use std::io;
 
 use msc_bot::{Initiator, NoBulkOnly, ScsiError, Unit};
 use thiserror::Error;
-use usb_transfer::{
-    Completion, DeviceDescriptors, Enumerator, Frontend, Function, HostEvent, Segments, Status,
-    exchange,
-};
-use usbip_proto::client::{Handshake, HandshakeEvent, Session};
-use usbip_proto::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError};
+use usb_transfer::{DeviceDescriptors, Enumerator, Frontend, Function, Segments, Status, exchange};
+use usbip_proto::client::Session;
+use usbip_proto::{BusId, DeviceRecord, Limits, ProtocolError};
 
+use crate::disk_job::DiskUser;
 use crate::run::tick;
-use crate::{Sleeper, Stream, StreamError};
+use crate::{DiskJob, ImportError, ReadDisk, Sleeper, Stream, StreamError, import};
 
 /// A device that was imported from a server, ready for any [`Frontend`].
 #[derive(Debug)]
@@ -26,9 +24,9 @@ pub struct Host {
 /// Why a host did not get what it wanted of a device.
 #[derive(Debug, Error)]
 pub enum HostError {
-    /// The server refuses the device.
-    #[error("the server refuses the device: {0}")]
-    Refused(OpStatus),
+    /// The server does not give the device.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The server has left.
     #[error("the server closed the connection")]
     Closed,
@@ -44,6 +42,17 @@ pub enum HostError {
     /// The disk does not do what it was asked.
     #[error("disk: {0}")]
     Disk(#[from] ScsiError),
+    /// What was to be done with the disk's content failed on this side.
+    #[error(transparent)]
+    Local(io::Error),
+}
+
+impl HostError {
+    /// Somebody else uses the device.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Import(error) if error.is_busy())
+    }
 }
 
 impl From<io::Error> for HostError {
@@ -58,33 +67,13 @@ impl Host {
     /// # Errors
     /// The server refuses it, or the connection does not last so long.
     pub fn import(mut stream: Stream, bus_id: BusId, limits: Limits) -> Result<Self, HostError> {
-        let sleeper = Sleeper::new();
-        let mut handshake = Handshake::import(bus_id, limits);
-        loop {
-            match handshake.poll() {
-                Some(HandshakeEvent::Refused(status)) => return Err(HostError::Refused(status)),
-                Some(HandshakeEvent::Imported(record)) => match handshake.into_session() {
-                    Ok(session) => {
-                        return Ok(Self {
-                            stream,
-                            sleeper,
-                            record,
-                            session,
-                        });
-                    }
-                    Err(same) => handshake = same,
-                },
-                _ => {}
-            }
-            if stream.turn(&mut handshake) {
-                continue;
-            }
-            if stream.finished() {
-                stream.result(&mut handshake)?;
-                return Err(HostError::Closed);
-            }
-            sleeper.sleep([&mut stream], None)?;
-        }
+        let (record, session) = import(&mut stream, bus_id, limits)?;
+        Ok(Self {
+            stream,
+            sleeper: Sleeper::new(),
+            record,
+            session,
+        })
     }
 
     /// What the server says of the device.
@@ -131,103 +120,33 @@ impl Host {
             .map_err(HostError::Descriptors)
     }
 
+    /// Does something with a disk.
+    ///
+    /// # Errors
+    /// The device is no disk, does not do what it is asked, or the connection ended; or the job
+    /// itself failed.
+    pub fn use_disk(
+        &mut self,
+        device: &DeviceDescriptors,
+        job: &mut impl DiskJob,
+    ) -> Result<Unit, HostError> {
+        let mut user = DiskUser::new(Initiator::new(device)?, job);
+        self.drive(&mut user, DiskUser::outcome)?
+    }
+
     /// Reads a whole disk, in order, and hands each piece with its offset to `sink`.
     ///
     /// # Errors
-    /// The device is no disk, cannot be read, or the connection ended.
+    /// As of [`use_disk`](Self::use_disk).
     pub fn read_disk(
         &mut self,
         device: &DeviceDescriptors,
-        sink: impl FnMut(u64, Segments),
+        mut sink: impl FnMut(u64, Segments),
     ) -> Result<Unit, HostError> {
-        let mut reader = Reader::new(Initiator::new(device)?, sink);
-        Ok(self.drive(&mut reader, |reader| reader.outcome.take())??)
-    }
-}
-
-/// Asks for one piece after the other.
-struct Reader<S> {
-    initiator: Initiator,
-    sink: S,
-    /// The block to ask for next.
-    next: u64,
-    /// Pieces that were asked for.
-    due: usize,
-    /// Bytes that came.
-    offset: u64,
-    outcome: Option<Result<Unit, ScsiError>>,
-}
-
-impl<S: FnMut(u64, Segments)> Reader<S> {
-    /// Bytes in a piece.
-    const PIECE: u32 = 1 << 20;
-    /// While one is looked at, the next is under way.
-    const AHEAD: usize = 2;
-
-    fn new(initiator: Initiator, sink: S) -> Self {
-        Self {
-            initiator,
-            sink,
-            next: 0,
-            due: 0,
-            offset: 0,
-            outcome: None,
-        }
-    }
-
-    fn advance(&mut self) -> Result<(), ScsiError> {
-        while let Some((_, result)) = self.initiator.result() {
-            let data = result?;
-            let length = data.len() as u64;
-            (self.sink)(self.offset, data);
-            self.offset += length;
-            self.due -= 1;
-        }
-        if let Some(error) = self.initiator.error() {
-            return Err(error);
-        }
-        let Some(unit) = self.initiator.unit().cloned() else {
-            return Ok(());
-        };
-        while self.due < Self::AHEAD && self.next < unit.blocks {
-            let piece = (Self::PIECE / unit.block_size).max(1);
-            let left = u32::try_from(unit.blocks - self.next).unwrap_or(u32::MAX);
-            let blocks = piece.min(left);
-            self.initiator.read(self.next, blocks);
-            self.next += u64::from(blocks);
-            self.due += 1;
-        }
-        if self.due == 0 {
-            self.end(Ok(unit));
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, outcome: Result<Unit, ScsiError>) {
-        self.outcome = Some(outcome);
-        self.initiator.close();
-    }
-}
-
-impl<S: FnMut(u64, Segments)> Frontend for Reader<S> {
-    fn poll(&mut self) -> Option<HostEvent> {
-        if self.outcome.is_none() {
-            if let Err(error) = self.advance() {
-                self.end(Err(error));
-            }
-        }
-        self.initiator.poll()
-    }
-
-    fn complete(&mut self, completion: Completion) {
-        self.initiator.complete(completion);
-    }
-
-    fn detach(&mut self) {
-        self.initiator.detach();
-    }
-
-    fn pending(&self) -> usize {
-        self.initiator.pending()
+        let mut job = ReadDisk::new(0, |_: &Unit, offset, data| {
+            sink(offset, data);
+            Ok(())
+        });
+        self.use_disk(device, &mut job)
     }
 }

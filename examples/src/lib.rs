@@ -5,16 +5,26 @@
     reason = "adapters are where sockets, files, clocks and threads live"
 )]
 
+mod address;
 mod attachment;
 mod buffer;
 mod clock;
 mod disk;
+mod disk_job;
+mod failure;
 pub mod fat;
 mod host;
 mod image;
+mod import;
+mod keeper;
+mod kind;
+mod listener;
 mod loopback;
 mod offer;
+mod progress;
+mod relay;
 mod run;
+mod server;
 pub mod signal;
 mod sleeper;
 mod store;
@@ -22,14 +32,24 @@ mod stream;
 mod vhci;
 mod windows;
 
+pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use attachment::Attachment;
 pub use clock::{FrameClock, Monotonic, TimeSource};
 pub use disk::Disk;
+pub use disk_job::{DiskJob, ReadDisk, WriteDisk};
+pub use failure::{Failure, say};
 pub use host::{Host, HostError};
 pub use image::{Access, ImageError, RawImage};
+pub use import::{ImportError, import, import_from, import_socket, list, patiently};
+pub use keeper::Keeper;
+pub use kind::{KINDS, Kind, Offered, serial_of};
+pub use listener::{Listener, Network, NetworkError, Peer, Stop};
 pub use loopback::{LoopbackError, loopback};
-pub use offer::offer;
+pub use offer::{Offers, offer};
+pub use progress::Progress;
+pub use relay::{Relay, RelayError, bridge};
 pub use run::run;
+pub use server::{Device, Lease, Server};
 pub use sleeper::Sleeper;
 pub use store::{MemoryStore, Store};
 pub use stream::{Stream, StreamError};

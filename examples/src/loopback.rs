@@ -42,7 +42,7 @@ pub fn loopback(
             let sleeper = Sleeper::new();
             // Whatever ends it, the host sees the end of the stream and says what it lacks.
             if let Ok(Some((_, mut session))) =
-                offer(&mut near, &sleeper, &[record], Limits::default())
+                offer(&mut near, &sleeper, &[record][..], Limits::default(), None)
             {
                 let _ = run(&mut near, &sleeper, &mut session, &mut device);
             }

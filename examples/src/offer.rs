@@ -1,31 +1,65 @@
 //! The start of a USB/IP connection, at the server.
 
+use std::io;
+
+use usb_transfer::Frame;
 use usbip_proto::server::{Handshake, HandshakeEvent, Session};
 use usbip_proto::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError};
 
 use crate::{Sleeper, Stream, StreamError};
 
-/// Offers devices to a client until it imports one, and tells which. `None`: it left without.
+/// What a server has, and who gets it.
+pub trait Offers {
+    /// What a client was granted.
+    type Granted;
+
+    /// The devices that may be imported now.
+    fn list(&self) -> Vec<DeviceRecord>;
+
+    /// Grants a device.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    fn grant(&self, bus_id: BusId) -> Result<(DeviceRecord, Self::Granted), OpStatus>;
+}
+
+/// Devices that anybody may have, and the one that was chosen.
+impl Offers for [DeviceRecord] {
+    type Granted = BusId;
+
+    fn list(&self) -> Vec<DeviceRecord> {
+        self.to_vec()
+    }
+
+    fn grant(&self, bus_id: BusId) -> Result<(DeviceRecord, BusId), OpStatus> {
+        let found = self.iter().find(|device| device.bus_id() == bus_id);
+        let record = found.ok_or(OpStatus::NO_DEVICE)?;
+        Ok((record.clone(), bus_id))
+    }
+}
+
+/// Offers devices to a client until it is granted one. `None`: it left without. A client that has
+/// not chosen by `until` is given up.
 ///
 /// # Errors
-/// The client broke the protocol, or the connection failed.
-pub fn offer(
+/// The client broke the protocol or took too long, or the connection failed.
+pub fn offer<O: Offers + ?Sized>(
     stream: &mut Stream,
     sleeper: &Sleeper,
-    devices: &[DeviceRecord],
+    devices: &O,
     limits: Limits,
-) -> Result<Option<(BusId, Session)>, StreamError<ProtocolError>> {
+    until: Option<Frame>,
+) -> Result<Option<(O::Granted, Session)>, StreamError<ProtocolError>> {
     let mut handshake = Handshake::new(limits);
     loop {
         match handshake.poll() {
-            Some(HandshakeEvent::List(request)) => handshake.list(request, devices),
-            Some(HandshakeEvent::Import(request)) => {
-                let bus_id = request.bus_id();
-                match devices.iter().find(|device| device.bus_id() == bus_id) {
-                    Some(device) => return Ok(Some((bus_id, handshake.accept(request, device)))),
-                    None => handshake.reject(request, OpStatus::NO_DEVICE),
+            Some(HandshakeEvent::List(request)) => handshake.list(request, &devices.list()),
+            Some(HandshakeEvent::Import(request)) => match devices.grant(request.bus_id()) {
+                Ok((record, granted)) => {
+                    return Ok(Some((granted, handshake.accept(request, &record))));
                 }
-            }
+                Err(status) => handshake.reject(request, status),
+            },
             _ => {}
         }
         if stream.turn(&mut handshake) {
@@ -34,6 +68,14 @@ pub fn offer(
         if stream.finished() {
             return stream.result(&mut handshake).map(|()| None);
         }
-        sleeper.sleep([stream], None)?;
+        wait(stream, sleeper, until)?;
     }
+}
+
+/// Sleeps, but not beyond `until`.
+pub(crate) fn wait(stream: &mut Stream, sleeper: &Sleeper, until: Option<Frame>) -> io::Result<()> {
+    if until.is_some_and(|until| sleeper.now() >= until) {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+    }
+    sleeper.sleep([stream], until).map(|_| ())
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use rustix::event::{self, EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -60,6 +61,13 @@ impl Sleeper {
     #[must_use]
     pub fn now(&self) -> Frame {
         self.clock.now()
+    }
+
+    /// The frame that runs after so long.
+    #[must_use]
+    pub fn after(&self, time: Duration) -> Frame {
+        let frames = u64::try_from(time.as_micros() / 125).unwrap_or(u64::MAX);
+        Frame(self.now().0.saturating_add(frames))
     }
 
     /// Waits until a stream has received or can be written to, until the waker was used, or until

@@ -179,6 +179,12 @@ impl Stream {
             .map_err(StreamError::Protocol)
     }
 
+    /// The socket, and what was received and not read by any wire.
+    #[must_use]
+    pub fn into_parts(self) -> (OwnedFd, BytesMut) {
+        (self.socket, self.rx)
+    }
+
     /// Hands the socket as much of the queue as it takes.
     fn flush(&mut self, tx: &mut TxQueue) {
         while !tx.is_empty() && !self.full {

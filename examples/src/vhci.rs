@@ -237,6 +237,27 @@ impl Vhci {
         Some(block.file_name()?.to_str()?.into())
     }
 
+    /// What an attached device is, in words: bus id, numbers, names, and block device.
+    #[must_use]
+    pub fn describe(&self, bus_id: &str) -> String {
+        let folder = self.sysfs.join("bus/usb/devices").join(bus_id);
+        let read = |name: &str| {
+            let text = fs::read_to_string(folder.join(name)).unwrap_or_default();
+            // A device is not to steer a terminal.
+            text.trim().escape_debug().to_string()
+        };
+        let numbers = format!("{}:{}", read("idVendor"), read("idProduct"));
+        let disk = self.block_device(bus_id);
+        let disk = disk.map_or(String::new(), |name| format!("/dev/{name}"));
+        let words = [numbers, read("manufacturer"), read("product"), disk];
+        let mut text = bus_id.to_owned();
+        for word in words.iter().filter(|word| !word.is_empty()) {
+            text.push(' ');
+            text.push_str(word);
+        }
+        text
+    }
+
     /// Lets the kernel write what it holds for a block device or for the file systems on it, and
     /// waits for that. What is returned should be kept until the device is detached: after its last
     /// close the kernel asks a removable disk whether it is still there, and a disk that leaves

@@ -252,6 +252,23 @@ impl DeviceRecord {
         })
     }
 
+    /// The same device under another name and number, for a server that passes on what it imported.
+    ///
+    /// ```
+    /// # use usbip_proto::{DeviceId, DeviceRecord};
+    /// # fn f(imported: DeviceRecord) -> Result<DeviceRecord, usbip_proto::RecordError> {
+    /// Ok(imported.with_name("2-1".parse()?, DeviceId::new(2, 1)))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_name(self, bus_id: BusId, device_id: DeviceId) -> Self {
+        Self {
+            bus_id,
+            device_id,
+            ..self
+        }
+    }
+
     /// Where the server has the device.
     #[must_use]
     pub fn path(&self) -> &str {

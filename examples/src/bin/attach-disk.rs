@@ -8,9 +8,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use examples::{
     Access, Attachment, Disk, ImageError, RawImage, Sleeper, Stream, Vhci, fat, loopback, run,
-    signal,
+    serial_of, signal,
 };
 use lexopt::prelude::*;
 use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
@@ -243,16 +241,6 @@ fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
         .serial(&serial);
     let device = BotDevice::new(device, [LogicalUnit::new(unit)]);
     Ok(Disk::new(device.map_err(|error| error.to_string())?, image))
-}
-
-/// Sixteen hex digits, the same whenever the same path is attached (FNV-1a).
-fn serial_of(image: &Path) -> String {
-    let path = fs::canonicalize(image).unwrap_or_else(|_| image.into());
-    let bytes = path.as_os_str().as_bytes();
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016X}")
 }
 
 fn attach(options: &Options, vhci: Vhci, mut disk: Disk<RawImage>) -> Result<ExitCode, Failure> {

@@ -1,0 +1,402 @@
+//! Uses USB devices of other machines by USB/IP. `usbip-client --help` says how.
+
+#![allow(clippy::disallowed_types, reason = "a program opens files")]
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use examples::{
+    Access, Address, Failure, Host, HostError, ImportError, Keeper, Network, Progress, RawImage,
+    ReadDisk, Stream, Vhci, WriteDisk, import_from, list, patiently, say,
+};
+use lexopt::prelude::*;
+use msc_bot::Unit;
+use usb_transfer::{DeviceDescriptors, Segments};
+use usbip_proto::vhci::{Hub, PortState};
+use usbip_proto::{BusId, DeviceRecord, Limits};
+
+const PROGRAM: &str = "usbip-client";
+
+const HELP: &str = "\
+Uses USB devices of other machines by USB/IP.
+
+Usage: usbip-client list ADDR                  the devices that can be imported
+       usbip-client tree ADDR BUSID            the descriptors of a device
+       usbip-client read ADDR BUSID --output FILE [--resume]
+                                               copy a disk to a file
+       usbip-client write ADDR BUSID --input FILE [--resume]
+                                               copy a file to a disk
+These need neither root nor a kernel module. With vhci_hcd, as root:
+       usbip-client attach ADDR BUSID [--port N] [--reconnect]
+                                               make it a device of this machine
+       usbip-client listen ADDR [BUSID] [--allow CIDR]...
+                                               attach what servers offer that connect to here
+       usbip-client ports                      what is attached
+       usbip-client detach PORT                end it
+
+Options:
+  --resume       go on where it was interrupted: read appends to FILE, write leaves out what is
+                 on the disk already
+  --allow CIDR   let TCP servers in from this network only, such as 192.168.0.0/16; repeatable
+  --port N       the port of vhci_hcd [default: the first free one]
+  --reconnect    stay, and attach the device again whenever the server comes back
+  --sysfs FOLDER where sysfs is mounted [default: /sys]
+  -h, --help     print this
+  -V, --version  print the version
+
+ADDR is tcp:HOST[:PORT], unix:PATH or vsock:CID:PORT. With --reconnect and listen, Ctrl-C or SIGTERM
+flushes, detaches and ends.
+
+Exit status: 0 when it was done; 1 after a failure of network, server or device; 2 after a mistake,
+with nothing changed.";
+
+fn main() -> ExitCode {
+    let result = match Command::parse(env::args_os().skip(1)) {
+        Ok(command) => command.run(),
+        Err(error) => Err(Failure::Mistake(format!(
+            "{error} (see usbip-client --help)"
+        ))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(PROGRAM),
+    }
+}
+
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
+}
+
+enum Command {
+    Help,
+    Version,
+    List(Address),
+    Tree(Address, BusId),
+    Read(Address, BusId, Copy),
+    Write(Address, BusId, Copy),
+    Attach(Address, BusId, Kernel, bool),
+    Listen(Address, Option<BusId>, Vec<Network>, Kernel),
+    Ports(Kernel),
+    Detach(u16, Kernel),
+}
+
+/// What a disk is copied to or from.
+struct Copy {
+    file: PathBuf,
+    resume: bool,
+}
+
+struct Kernel {
+    sysfs: PathBuf,
+    port: Option<u16>,
+}
+
+impl Command {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
+        let (mut words, mut file) = (Vec::<String>::new(), None);
+        let (mut resume, mut reconnect) = (false, false);
+        let (mut port, mut sysfs, mut allowed) = (None, None, Vec::new());
+        let mut arguments = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = arguments.next()? {
+            let word = words.first().map_or("", String::as_str);
+            match (argument, word) {
+                (Short('h') | Long("help"), _) => return Ok(Self::Help),
+                (Short('V') | Long("version"), _) => return Ok(Self::Version),
+                (Long("output"), "read") | (Long("input"), "write") => {
+                    file = Some(PathBuf::from(arguments.value()?));
+                }
+                (Long("resume"), "read" | "write") => resume = true,
+                (Long("port"), "attach") => port = Some(arguments.value()?.parse()?),
+                (Long("reconnect"), "attach") => reconnect = true,
+                (Long("allow"), "listen") => allowed.push(arguments.value()?.parse()?),
+                (Long("sysfs"), "attach" | "listen" | "ports" | "detach") => {
+                    sysfs = Some(PathBuf::from(arguments.value()?));
+                }
+                (Value(word), _) => words.push(word.string()?),
+                (argument, _) => return Err(argument.unexpected()),
+            }
+        }
+        let copy = |option: &str| {
+            let file = file.clone();
+            let file = file.ok_or_else(|| format!("no file: --{option} FILE is missing"))?;
+            Ok::<_, String>(Copy { file, resume })
+        };
+        let sysfs = sysfs.unwrap_or_else(|| Vhci::SYSFS.into());
+        let kernel = Kernel { sysfs, port };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Ok(match words[..] {
+            ["list", address] => Self::List(value(address)?),
+            ["tree", address, bus_id] => Self::Tree(value(address)?, value(bus_id)?),
+            ["read", address, bus_id] => {
+                Self::Read(value(address)?, value(bus_id)?, copy("output")?)
+            }
+            ["write", address, bus_id] => {
+                Self::Write(value(address)?, value(bus_id)?, copy("input")?)
+            }
+            ["attach", address, bus_id] => {
+                Self::Attach(value(address)?, value(bus_id)?, kernel, reconnect)
+            }
+            ["listen", address] => Self::Listen(value(address)?, None, allowed, kernel),
+            ["listen", address, bus_id] => {
+                Self::Listen(value(address)?, Some(value(bus_id)?), allowed, kernel)
+            }
+            ["ports"] => Self::Ports(kernel),
+            ["detach", port] => Self::Detach(value(port)?, kernel),
+            [] => return Err("no command: say what to do, such as list ADDR".into()),
+            [
+                "list" | "tree" | "read" | "write" | "attach" | "listen" | "ports" | "detach",
+                ..,
+            ] => return Err(format!("{}: wrong number of arguments", words[0]).into()),
+            [word, ..] => return Err(format!("no command {word:?}").into()),
+        })
+    }
+
+    fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Help => say(HELP),
+            Self::Version => say(concat!("usbip-client ", env!("CARGO_PKG_VERSION"))),
+            Self::List(address) => print_list(address),
+            Self::Tree(address, bus_id) => {
+                let (_, descriptors) = open(address, *bus_id)?;
+                say(descriptors.to_string().trim_end())
+            }
+            Self::Read(address, bus_id, copy) => read(address, *bus_id, copy),
+            Self::Write(address, bus_id, copy) => write(address, *bus_id, copy),
+            Self::Attach(address, bus_id, kernel, false) => attach(address, *bus_id, kernel),
+            Self::Attach(address, bus_id, kernel, true) => {
+                let keeper = Keeper::new(vhci(kernel)?, note).map_err(Failure::failed)?;
+                keeper.keep(address, *bus_id, kernel.port)
+            }
+            Self::Listen(address, bus_id, allowed, kernel) => {
+                let keeper = Keeper::new(vhci(kernel)?, note).map_err(Failure::failed)?;
+                keeper.listen(address, allowed, *bus_id)
+            }
+            Self::Ports(kernel) => print_ports(&vhci(kernel)?),
+            Self::Detach(port, kernel) => detach(&vhci(kernel)?, *port),
+        }
+    }
+}
+
+fn value<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, lexopt::Error> {
+    let error = |error: T::Err| format!("cannot parse argument {text:?}: {error}").into();
+    text.parse().map_err(error)
+}
+
+fn vhci(kernel: &Kernel) -> Result<Vhci, Failure> {
+    Vhci::open(&kernel.sysfs).map_err(Failure::mistake)
+}
+
+/// Whatever fails between here and the server is told with its address.
+fn at(address: &Address) -> impl Fn(ImportError) -> Failure + '_ {
+    move |error| Failure::Failed(format!("{address}: {error}"))
+}
+
+fn print_list(address: &Address) -> Result<(), Failure> {
+    let stream = address.connect().and_then(Stream::new);
+    let mut stream = stream.map_err(|error| at(address)(error.into()))?;
+    let devices = list(&mut stream, Limits::default()).map_err(at(address))?;
+    for device in devices {
+        say(line(&device))?;
+    }
+    Ok(())
+}
+
+fn line(device: &DeviceRecord) -> String {
+    let speed = device.speed_code().speed();
+    let speed = speed.map_or_else(|| "unknown speed".into(), |speed| speed.to_string());
+    let classes: Vec<_> = device
+        .interfaces()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    // A server is not to steer a terminal.
+    let path = device.path().escape_debug();
+    format!(
+        "{:<10} {:04x}:{:04x}  {speed}, class {}, interfaces {}  {path}",
+        device.bus_id(),
+        device.vendor_id(),
+        device.product_id(),
+        device.class(),
+        classes.join(" "),
+    )
+}
+
+fn open(address: &Address, bus_id: BusId) -> Result<(Host, DeviceDescriptors), Failure> {
+    let failed = |error| Failure::Failed(format!("{address}: {error}"));
+    let import = || {
+        let stream = Stream::new(address.connect()?)?;
+        Host::import(stream, bus_id, Limits::default())
+    };
+    let mut host = patiently(import, HostError::is_busy).map_err(failed)?;
+    let descriptors = host.enumerate().map_err(failed)?;
+    Ok((host, descriptors))
+}
+
+/// What is read again of a file that is continued, to see that it belongs to the disk.
+const OVERLAP: u64 = 1 << 20;
+
+fn read(address: &Address, bus_id: BusId, copy: &Copy) -> Result<(), Failure> {
+    let path = copy.file.display();
+    let mistake = |error: io::Error| {
+        Failure::Mistake(match error.kind() {
+            io::ErrorKind::AlreadyExists => format!("{path}: exists; --resume continues it"),
+            _ => format!("{path}: {error}"),
+        })
+    };
+    // Without a mistake in its name, and without a file where there is no disk.
+    let resumed = copy.resume.then(|| open_for_update(&copy.file)).transpose();
+    let resumed = resumed.map_err(mistake)?;
+    if resumed.is_none() && copy.file.symlink_metadata().is_ok() {
+        return Err(mistake(io::ErrorKind::AlreadyExists.into()));
+    }
+    let (mut host, descriptors) = open(address, bus_id)?;
+    let file = match resumed {
+        Some(file) => file,
+        None => File::create_new(&copy.file).map_err(mistake)?,
+    };
+    let length = file.metadata().map_err(mistake)?.len();
+
+    let mut progress = Progress::new(0);
+    let mut old = Vec::new();
+    let mut done = 0;
+    let sink = |unit: &Unit, mut offset: u64, data: Segments| {
+        for piece in data {
+            let known = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let (again, new) = piece.split_at(known.min(piece.len()));
+            old.resize(again.len(), 0);
+            file.read_exact_at(&mut old, offset)?;
+            if old != again {
+                let wrong = format!("{path}: is not the beginning of this disk");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, wrong));
+            }
+            file.write_all_at(new, offset + again.len() as u64)?;
+            offset += piece.len() as u64;
+        }
+        done = offset;
+        progress.set_total(unit.capacity());
+        progress.show(offset);
+        Ok(())
+    };
+    // Rounded down, since a write may have been cut anywhere.
+    let start = (length / OVERLAP).saturating_sub(1) * OVERLAP;
+    let result = host.use_disk(&descriptors, &mut ReadDisk::new(start, sink));
+    drop(progress);
+    let unit = result.map_err(|error| interrupted(address, &error, done))?;
+    if length > unit.capacity() {
+        return Err(Failure::Mistake(format!(
+            "{path}: {length} bytes are more than the disk has, {}",
+            unit.capacity()
+        )));
+    }
+    file.sync_all()
+        .map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
+    say(format_args!("read: {} bytes", unit.capacity()))
+}
+
+fn open_for_update(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+}
+
+fn write(address: &Address, bus_id: BusId, copy: &Copy) -> Result<(), Failure> {
+    let image = RawImage::open(&copy.file, Access::ReadOnly).map_err(Failure::mistake)?;
+    let length = image.size();
+    let (mut host, descriptors) = open(address, bus_id)?;
+    let mut progress = Progress::new(length);
+    let mut done = 0;
+    let mut job = WriteDisk::new(image, length, copy.resume, |bytes| {
+        done = bytes;
+        progress.show(bytes);
+    });
+    let result = host.use_disk(&descriptors, &mut job);
+    drop(job);
+    drop(progress);
+    result.map_err(|error| interrupted(address, &error, done))?;
+    say(format_args!("written: {length} bytes"))
+}
+
+/// How a copy ended before it was complete.
+fn interrupted(address: &Address, error: &HostError, done: u64) -> Failure {
+    match error {
+        HostError::Local(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Failure::mistake(error)
+        }
+        error if done > 0 => Failure::Failed(format!(
+            "{address}: {error}; {done} bytes are copied, --resume goes on there"
+        )),
+        error => Failure::Failed(format!("{address}: {error}")),
+    }
+}
+
+fn attach(address: &Address, bus_id: BusId, kernel: &Kernel) -> Result<(), Failure> {
+    let vhci = vhci(kernel)?;
+    let (record, socket) = import_from(address, bus_id).map_err(at(address))?;
+    let speed = record.speed_code();
+    let speed = speed.speed().ok_or_else(|| {
+        Failure::Failed(format!(
+            "{address}: {bus_id} has no speed that vhci_hcd knows, {}",
+            speed.0
+        ))
+    })?;
+    let port = vhci.attach(socket, record.device_id(), speed, kernel.port);
+    say(format_args!("port: {}", port.map_err(Failure::mistake)?))
+}
+
+fn print_ports(vhci: &Vhci) -> Result<(), Failure> {
+    let ports = vhci.ports().map_err(Failure::failed)?;
+    for port in ports.iter().filter(|port| port.state != PortState::FREE) {
+        let hub = match port.hub {
+            Hub::HighSpeed => "high-speed hub",
+            Hub::SuperSpeed => "SuperSpeed hub",
+        };
+        let device = match port.state {
+            PortState::USED => vhci.describe(&port.bus_id),
+            PortState::NOT_ASSIGNED => "attached, not yet addressed".into(),
+            PortState::ERROR => "the connection broke".into(),
+            state => format!("state {}", state.0),
+        };
+        say(format_args!("{:<4} {hub}  {device}", port.number))?;
+    }
+    Ok(())
+}
+
+fn detach(vhci: &Vhci, port: u16) -> Result<(), Failure> {
+    let ports = vhci.ports().map_err(Failure::failed)?;
+    match ports.get(port) {
+        None => {
+            return Err(Failure::Mistake(format!(
+                "port {port}: there is no such port"
+            )));
+        }
+        Some(port) if port.state == PortState::FREE => {
+            return Err(Failure::Mistake(format!(
+                "port {}: nothing is attached",
+                port.number
+            )));
+        }
+        Some(_) => {}
+    }
+    let disk = vhci
+        .bus_id(port)
+        .and_then(|bus_id| vhci.block_device(&bus_id));
+    // Held until it is detached; a disk that cannot be flushed is detached all the same.
+    let synced = disk.map(|disk| vhci.sync(&disk));
+    vhci.detach(port)
+        .map_err(|error| Failure::Failed(format!("port {port}: {error}")))?;
+    match synced {
+        Some(Err(error)) => Err(Failure::Failed(format!(
+            "port {port}: detached, but the disk was not flushed: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}

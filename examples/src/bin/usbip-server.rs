@@ -1,0 +1,168 @@
+//! Offers USB devices to the network by USB/IP. `usbip-server --help` says how.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use examples::{
+    Address, DEFAULT_PORT, Failure, KINDS, Kind, Listener, Network, Server, say, signal,
+};
+use lexopt::prelude::*;
+use usbip_proto::{BusId, DeviceId};
+
+const PROGRAM: &str = "usbip-server";
+
+const HELP: &str = "\
+Offers USB devices to the network by USB/IP.
+
+Usage: usbip-server [OPTION]... DEVICE...
+
+Devices, as many as wanted; they are called 1-1, 1-2 and so on:
+";
+
+const OPTIONS: &str = "
+Options:
+  --listen ADDR    where clients come in [default: tcp:127.0.0.1:3240]
+  --connect ADDR   dial a client that listens instead, once for each device
+  --allow CIDR     let TCP clients in from this network only, such as 192.168.0.0/16;
+                   may be repeated
+  -h, --help       print this
+  -V, --version    print the version
+
+ADDR is tcp:HOST[:PORT], unix:PATH or vsock:CID:PORT. USB/IP knows no passwords: whoever reaches the
+address can use the devices, so listen on tcp:0.0.0.0 only in a network you trust.
+
+Standard output tells the devices and, last, the address. Ctrl-C or SIGTERM ends all connections,
+flushes the disks and ends.
+
+Exit status: 0 after that; 1 after a failure of network, device or disk; 2 after a mistake, with
+nothing changed.";
+
+fn main() -> ExitCode {
+    let result = match Command::parse(env::args_os().skip(1)) {
+        Ok(Command::Help) => say(help()),
+        Ok(Command::Version) => say(concat!("usbip-server ", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::Serve(options)) => serve(&options),
+        Err(error) => Err(Failure::Mistake(format!(
+            "{error} (see usbip-server --help)"
+        ))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(PROGRAM),
+    }
+}
+
+fn help() -> String {
+    let devices = KINDS.iter().map(|kind| {
+        let usage = format!("--{} {}", kind.option, kind.values.join(" "));
+        format!("  {usage:<22} {}\n", kind.about)
+    });
+    format!("{HELP}{}{OPTIONS}", devices.collect::<String>())
+}
+
+enum Command {
+    Help,
+    Version,
+    Serve(Options),
+}
+
+struct Options {
+    place: Place,
+    allowed: Vec<Network>,
+    devices: Vec<(&'static Kind, Vec<OsString>)>,
+}
+
+enum Place {
+    Listen(Address),
+    Connect(Address),
+}
+
+impl Command {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
+        let (mut listen, mut connect) = (None, None);
+        let (mut allowed, mut devices) = (Vec::new(), Vec::new());
+        let mut arguments = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(Self::Help),
+                Short('V') | Long("version") => return Ok(Self::Version),
+                Long("listen") => listen = Some(arguments.value()?.parse()?),
+                Long("connect") => connect = Some(arguments.value()?.parse()?),
+                Long("allow") => allowed.push(arguments.value()?.parse()?),
+                Long(option) => {
+                    let Some(kind) = KINDS.iter().find(|kind| kind.option == option) else {
+                        return Err(argument.unexpected());
+                    };
+                    let values = kind.values.iter().map(|_| arguments.value());
+                    devices.push((kind, values.collect::<Result<_, _>>()?));
+                }
+                _ => return Err(argument.unexpected()),
+            }
+        }
+        let place = match (listen, connect) {
+            (Some(_), Some(_)) => return Err("--listen and --connect exclude each other".into()),
+            (listen, None) => Place::Listen(listen.unwrap_or_else(|| Address::Tcp {
+                host: "127.0.0.1".into(),
+                port: DEFAULT_PORT,
+            })),
+            (None, Some(address)) => Place::Connect(address),
+        };
+        if devices.is_empty() {
+            return Err("no device: say what to offer, such as --disk disk.img".into());
+        }
+        if !allowed.is_empty() && !matches!(place, Place::Listen(Address::Tcp { .. })) {
+            return Err("--allow is for clients that come in by TCP".into());
+        }
+        Ok(Self::Serve(Options {
+            place,
+            allowed,
+            devices,
+        }))
+    }
+}
+
+fn serve(options: &Options) -> Result<(), Failure> {
+    let server = Server::new(note).map_err(Failure::failed)?;
+    let mut names = Vec::new();
+    for (number, (kind, values)) in (1..).zip(&options.devices) {
+        let offered = (kind.open)(values)?;
+        let bus_id: BusId = format!("1-{number}").parse().map_err(Failure::failed)?;
+        let record = offered.record(bus_id, DeviceId::new(1, number));
+        let record =
+            record.map_err(|error| Failure::failed(format!("{}: {error}", offered.name)))?;
+        names.push(format!("{bus_id}: {}", offered.name));
+        server.export(record, offered.device);
+    }
+    let stopped = server.clone();
+    signal::on_first_signal(move || stopped.stop())
+        .map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    let result = match &options.place {
+        Place::Listen(address) => listen(&server, &names, address, &options.allowed),
+        Place::Connect(address) => {
+            names.push(format!("connecting to {address}"));
+            say(names.join("\n")).map(|()| server.dial(address))
+        }
+    };
+    let flushed = server.end();
+    result?;
+    flushed.map_err(|error| Failure::Failed(format!("what was written last may be lost: {error}")))
+}
+
+fn listen(
+    server: &Server,
+    names: &[String],
+    address: &Address,
+    allowed: &[Network],
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::Failed(format!("{address}: {error}"));
+    let listener = Listener::bind(address).map_err(failed)?;
+    let address = listener.address().map_err(failed)?;
+    say(format_args!("{}\nlistening on {address}", names.join("\n")))?;
+    server.listen(&listener, allowed).map_err(failed)
+}
+
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
+}

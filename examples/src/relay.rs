@@ -1,0 +1,133 @@
+//! A device of another server, offered once more.
+
+use std::io;
+
+use thiserror::Error;
+use usb_transfer::{Frontend, Wire, exchange};
+use usbip_proto::{BusId, DeviceRecord, Limits, ProtocolError, client, server};
+
+use crate::server::Device;
+use crate::{Address, ImportError, Sleeper, Stream, StreamError, import, list, patiently};
+
+/// The way to a device at another server, which is imported anew for each client: so a client gets
+/// a device that nobody uses, and the other server sees it end when the client does.
+#[derive(Debug)]
+pub struct Relay {
+    address: Address,
+    record: DeviceRecord,
+    far: Option<(Stream, client::Session)>,
+}
+
+/// Why a device cannot be relayed.
+#[derive(Debug, Error)]
+pub enum RelayError {
+    /// The server does not let it be imported now.
+    #[error("the server does not list {0}")]
+    NotListed(BusId),
+    /// The bus id now names another device.
+    #[error("{0} is another device now")]
+    Changed(BusId),
+    /// The server did not answer as it should.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+}
+
+impl From<io::Error> for RelayError {
+    fn from(error: io::Error) -> Self {
+        Self::Import(error.into())
+    }
+}
+
+impl Relay {
+    /// Asks the server for its list; nothing is imported yet.
+    ///
+    /// # Errors
+    /// The server cannot be reached or does not list the device.
+    pub fn new(address: Address, bus_id: BusId) -> Result<Self, RelayError> {
+        let mut stream = Stream::new(address.connect()?)?;
+        let devices = list(&mut stream, Limits::default())?;
+        let mut devices = devices.into_iter();
+        let record = devices
+            .find(|device| device.bus_id() == bus_id)
+            .ok_or(RelayError::NotListed(bus_id))?;
+        Ok(Self {
+            address,
+            record,
+            far: None,
+        })
+    }
+
+    /// What the server says of the device.
+    #[must_use]
+    pub const fn record(&self) -> &DeviceRecord {
+        &self.record
+    }
+
+    fn import(&mut self) -> Result<(), RelayError> {
+        let bus_id = self.record.bus_id();
+        let import = || {
+            let mut stream = Stream::new(self.address.connect()?)?;
+            let (record, session) = import(&mut stream, bus_id, Limits::default())?;
+            Ok((stream, record, session))
+        };
+        let (stream, record, session) = patiently(import, ImportError::is_busy)?;
+        let identity = |record: &DeviceRecord| {
+            let product = (record.vendor_id(), record.product_id());
+            (product, record.device_release(), record.speed_code())
+        };
+        if identity(&record) != identity(&self.record) {
+            return Err(RelayError::Changed(bus_id));
+        }
+        self.far = Some((stream, session));
+        Ok(())
+    }
+}
+
+impl Device for Relay {
+    fn open(&mut self) -> Result<(), String> {
+        self.import()
+            .map_err(|error| format!("{}: {error}", self.address))
+    }
+
+    fn serve(
+        &mut self,
+        client: &mut Stream,
+        session: &mut server::Session,
+    ) -> Result<(), StreamError<ProtocolError>> {
+        match self.far.take() {
+            Some((mut far, mut device)) => bridge(client, session, &mut far, &mut device),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Passes transfers between a client and a device at another server until one of the two is gone.
+/// Then the other's connection is at its end too.
+///
+/// # Errors
+/// One of them broke the protocol, or a connection failed.
+pub fn bridge(
+    near: &mut Stream,
+    client: &mut server::Session,
+    far: &mut Stream,
+    device: &mut client::Session,
+) -> Result<(), StreamError<ProtocolError>> {
+    let sleeper = Sleeper::new();
+    loop {
+        exchange(client, device);
+        // Not `||`: each has to write what the exchange gave it.
+        if near.turn(client) | far.turn(device) {
+            continue;
+        }
+        if near.finished() {
+            if client.pending() == 0 {
+                break;
+            }
+            // What is still under way at the device is nobody's any more.
+            device.end();
+            continue;
+        }
+        sleeper.sleep([&mut *near, &mut *far], None)?;
+    }
+    near.result(client).and(far.result(device))
+}
