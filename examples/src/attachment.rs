@@ -223,6 +223,7 @@ mod tests {
     use std::{env, process};
 
     use super::*;
+    use crate::Stream;
 
     #[test]
     fn a_disk_that_nobody_waited_for_is_synced_too() {

@@ -177,9 +177,13 @@ impl Keeper {
             attachment.gone();
             return true;
         }
-        if !attachment.end() {
-            self.note("detached before the kernel had written all it held for the disk");
+        for (device, place) in attachment.mounts() {
+            self.note(format_args!(
+                "{device} is still mounted at {place}: what is written there from now on is lost"
+            ));
         }
+        let late = "detaching before the kernel has written all it holds for the disk";
+        attachment.end(|| self.note(late));
         false
     }
 
