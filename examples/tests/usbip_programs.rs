@@ -798,6 +798,27 @@ fn a_signal_ends_all_connections_and_loses_nothing() {
 }
 
 #[test]
+fn a_terminal_that_goes_ends_a_program_in_good_order() {
+    let folder = Folder::new("terminal");
+    let disk = folder.image("disk", 4096);
+    let (mut server, _) = serve(&["--disk", &disk]);
+    // From the kernel and from the shell.
+    server.signal(Signal::HUP);
+    server.signal(Signal::HUP);
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(0), "{log}");
+
+    let script = "trap '' HUP && exec \"$@\"";
+    let place = ["--listen", "tcp:127.0.0.1:0", "--disk", &disk];
+    let under_nohup = ["-c", script, "sh", SERVER].into_iter().chain(place);
+    let mut server = Running::start("sh", under_nohup);
+    let address = server.says("listening on ");
+    server.signal(Signal::HUP);
+    client(&["list", &address]);
+    server.ends_well();
+}
+
+#[test]
 fn half_a_request_is_no_request() {
     let folder = Folder::new("half");
     let (server, address) = serve(&["--disk", &folder.image("1.img", 4096)]);

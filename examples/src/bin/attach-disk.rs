@@ -44,7 +44,8 @@ Options:
   -h, --help            print this
   -V, --version         print the version
 
-Standard output tells port, bus id and block device. Ctrl-C or SIGTERM flushes, detaches and ends.
+Standard output tells port, bus id and block device. Ctrl-C, SIGTERM or the end
+of the terminal flushes, detaches and ends.
 
 Exit status: 0 after detaching, or if the loopback found no difference; 1 if it found one;
 2 after an error.";
