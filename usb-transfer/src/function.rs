@@ -84,7 +84,8 @@ pub trait Function {
     fn cancel(&mut self, id: TransferId);
 
     /// The bus was reset, or the host has gone: completes what is pending as cancelled and goes
-    /// back to the unconfigured state.
+    /// back to the unconfigured state. A function that must wait for that, such as one at the far
+    /// end of a wire, completes it later; what is submitted meanwhile comes after the reset.
     fn reset(&mut self);
 
     /// What there is to tell, in order; `None` for now.

@@ -44,8 +44,12 @@ impl Wants {
 /// reserves room at its end. However the input is cut, the same happens.
 ///
 /// An adapter loops: receive; on [`Step::Ready`] act and receive again; else write what
-/// [`tx`](Self::tx) holds, read into `rx`'s spare room, and receive again. An error is an end:
-/// the adapter writes what is queued, and stops when [`tx`](Self::tx) is empty.
+/// [`tx`](Self::tx) holds, read into `rx`'s spare room, and receive again.
+///
+/// An error is an end like that of the stream, and has its last events too: a
+/// [`Frontend`](crate::Frontend)'s reset, by which a disk is flushed, or a
+/// [`Function`](crate::Function)'s completions. After it the adapter acts once more,
+/// writes what is queued, and stops when [`tx`](Self::tx) is empty.
 pub trait Wire {
     /// Why the peer was given up.
     type Error;
