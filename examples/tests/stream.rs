@@ -113,17 +113,24 @@ impl Function for Patterns {
     }
 }
 
-/// Runs the loop in a thread; the function comes back with the result.
+/// A loop that runs in a thread; the function comes back with the result.
+type Served<F> = thread::JoinHandle<(Result<(), StreamError<ProtocolError>>, F)>;
+
 fn serve<F: Function + Send + 'static>(
     stream: Stream,
     sleeper: Sleeper,
     mut function: F,
-) -> thread::JoinHandle<(Result<(), StreamError<ProtocolError>>, F)> {
+) -> Served<F> {
     thread::spawn(move || {
         let mut stream = stream;
         let result = run(&mut stream, &sleeper, &mut session(), &mut function);
         (result, function)
     })
+}
+
+/// The same with nothing to wait for but this end of a pair.
+fn serve_here<F: Function + Send + 'static>(ours: UnixStream, function: F) -> Served<F> {
+    serve(Stream::new(ours).unwrap(), Sleeper::new(), function)
 }
 
 proptest! {
@@ -140,7 +147,7 @@ proptest! {
             sockopt::set_socket_send_buffer_size(&ours, size).unwrap();
             sockopt::set_socket_send_buffer_size(&theirs, size).unwrap();
         }
-        let server = serve(Stream::new(ours).unwrap(), Sleeper::new(), Patterns::default());
+        let server = serve_here(ours, Patterns::default());
         let input: Vec<u8> = (1..)
             .zip(&requests)
             .flat_map(|(seqnum, (direction, length))| request(seqnum, *direction, *length))
@@ -176,11 +183,7 @@ fn the_end_may_come_anywhere() {
     let input = [request(1, OUT, 40), request(2, IN, 10), request(3, OUT, 1)].concat();
     for cut in 0..=input.len() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let server = serve(
-            Stream::new(ours).unwrap(),
-            Sleeper::new(),
-            Patterns::default(),
-        );
+        let server = serve_here(ours, Patterns::default());
         theirs.write_all(&input[..cut]).unwrap();
         theirs.shutdown(Shutdown::Write).unwrap();
         let mut replies = Vec::new();
@@ -196,11 +199,7 @@ fn the_end_may_come_anywhere() {
 #[test]
 fn a_peer_that_leaves_its_replies_unread_is_just_gone() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let server = serve(
-        Stream::new(ours).unwrap(),
-        Sleeper::new(),
-        Patterns::default(),
-    );
+    let server = serve_here(ours, Patterns::default());
     for seqnum in 1..20 {
         theirs.write_all(&request(seqnum, IN, 100_000)).unwrap();
     }
@@ -214,11 +213,7 @@ fn a_peer_that_leaves_its_replies_unread_is_just_gone() {
 #[test]
 fn what_breaks_the_protocol_ends_it_after_what_was_due() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let server = serve(
-        Stream::new(ours).unwrap(),
-        Sleeper::new(),
-        Patterns::default(),
-    );
+    let server = serve_here(ours, Patterns::default());
     theirs
         .write_all(&[request(1, IN, 300_000), vec![0xff; 48]].concat())
         .unwrap();
@@ -427,7 +422,7 @@ fn an_answer_leaves_before_the_work_that_follows_it() {
         work: Work::None,
         peer,
     };
-    let server = serve(Stream::new(ours).unwrap(), Sleeper::new(), function);
+    let server = serve_here(ours, function);
     theirs.write_all(&request(1, OUT, 31)).unwrap();
     assert!(reply(&mut theirs, OUT).is_some());
     peer_has_it.send(()).unwrap();
@@ -501,11 +496,7 @@ fn a_device_that_leaves_ends_the_connection_for_the_peer() {
         }
     }
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let server = serve(
-        Stream::new(ours).unwrap(),
-        Sleeper::new(),
-        Gone(false, VecDeque::new()),
-    );
+    let server = serve_here(ours, Gone(false, VecDeque::new()));
     theirs.write_all(&request(1, IN, 5)).unwrap();
     let mut rest = Vec::new();
     theirs.read_to_end(&mut rest).unwrap();

@@ -45,6 +45,13 @@ impl Client {
         transfer
     }
 
+    fn read_packets(&mut self, packets: Vec<IsoPacket>) {
+        let (id, kind) = (self.ids.mint(), Kind::Isochronous(packets));
+        let payload = Payload::In { length: 8 };
+        let transfer = Transfer::new(id, BULK_IN, kind, payload);
+        self.session.submit(transfer);
+    }
+
     fn written(&mut self) -> Vec<u8> {
         let tx = self.session.tx();
         tx.copy_to_bytes(tx.remaining()).to_vec()
@@ -113,11 +120,7 @@ fn requests_carry_what_the_kernel_expects() {
 #[test]
 fn isochronous_packets_go_out_and_come_back() {
     let mut client = Client::new();
-    let packets = vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)];
-    let (id, kind) = (client.ids.mint(), Kind::Isochronous(packets));
-    client
-        .session
-        .submit(Transfer::new(id, BULK_IN, kind, Payload::In { length: 8 }));
+    client.read_packets(vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)]);
     let sent = client.written();
     assert_eq!((sent.len(), word(&sent, 32)), (48 + 32, 2));
     assert_eq!(
@@ -152,11 +155,7 @@ fn isochronous_packets_go_out_and_come_back() {
         ([0, 4, 1, 0], [4, 4, 1, 0]), // sums to 2 of 3
     ] {
         let mut client = Client::new();
-        let packets = vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)];
-        let (id, kind) = (client.ids.mint(), Kind::Isochronous(packets));
-        client
-            .session
-            .submit(Transfer::new(id, BULK_IN, kind, Payload::In { length: 8 }));
+        client.read_packets(vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)]);
         let error = client.receive(&reply(first, second)).unwrap_err();
         assert!(matches!(
             error,
@@ -285,10 +284,7 @@ fn packets_that_no_server_takes_are_not_sent() {
     let many = vec![IsoPacket::new(0, 0); 1025];
     for packets in [far, many, Vec::new()] {
         let mut client = Client::new();
-        let (id, kind) = (client.ids.mint(), Kind::Isochronous(packets));
-        client
-            .session
-            .submit(Transfer::new(id, BULK_IN, kind, Payload::In { length: 8 }));
+        client.read_packets(packets);
         let Some(FunctionEvent::Complete(done)) = client.session.poll() else {
             panic!()
         };
