@@ -29,6 +29,7 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// |---|---|---|
 /// | in flight | [`Status::CANCELLED`] | RET_UNLINK −ECONNRESET |
 /// | in flight | anything else: it finished meanwhile | RET_SUBMIT with its data, then RET_UNLINK 0 |
+/// | in flight, already being unlinked | – | [`ProtocolError::DuplicateUnlink`] |
 /// | already answered, or never heard of | – | RET_UNLINK 0 |
 ///
 /// A completion with [`Status::CANCELLED`] of a request that was not unlinked, because the
