@@ -125,7 +125,8 @@ impl Vhci {
         }
     }
 
-    /// All ports.
+    /// All ports. The kernel makes a status file for each controller it has, and no other, so the
+    /// first that is missing is behind the last; `nports` would say no more.
     ///
     /// # Errors
     /// The status cannot be read.

@@ -1,4 +1,4 @@
-# about: attach-disk without vhci_hcd and without an image, what it warns of and what it refuses
+# about: attach-disk without vhci_hcd and without an image, at any controller, what it warns of and what it refuses
 # tier: fast
 # programs: attach-disk
 
@@ -48,6 +48,14 @@ cp disk.img mnt/
 mount -o remount,ro mnt
 refused mnt/disk.img mnt/disk.img
 expect_equal "$(sha256sum disk.img)" "$before" "the image after refusals"
+
+note "a port of the second controller"
+mapfile -t ports < <(awk '$1 == "ss" { print $2 + 0 }' "$VHCI/status.1")
+attach attach-disk disk.img --port "${ports[0]}"
+expect_equal "$port" "${ports[0]}" "the port"
+cmp "$disk" disk.img
+kill -TERM "$pid"
+expect_detached "$pid" "$port" "$bus_id"
 
 note "a protected image read-only, and one with an odd size"
 attach attach-disk mnt/disk.img --read-only

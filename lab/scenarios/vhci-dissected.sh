@@ -24,7 +24,7 @@ for speed in high super; do
     dissect "$capture" -T fields -e usbip.urb -e scsi_sbc.opcode -e scsi.spc.opcode >frames
     requests=$(cut -f 1 frames | tr , '\n' | grep -c '^0x00000001$')
     replies=$(cut -f 1 frames | tr , '\n' | grep -c '^0x00000003$')
-    # The kernel looks for a new medium every two seconds: one request may have met the end.
+    # One request may have met the end.
     ((replies == requests || replies == requests - 1)) ||
         fail "replies: found $replies, expected $requests, or one less at the end"
     note "$replies requests and replies at $speed speed"

@@ -43,8 +43,6 @@ expect_all_detached
 
 note "second time, detached by the kernel"
 attach_all
-# A disk that was closed is asked once more whether it is there, and here it is to leave between two commands.
-sleep 1
 for port in "${taken[@]}"; do
     detach_port "$port"
 done

@@ -126,7 +126,8 @@ impl Ports {
         })
     }
 
-    /// Reads the text of `nports`: how many ports all `status` files have together.
+    /// Reads the text of `nports`: how many ports all `status` files have together, without reading
+    /// them. To find them it is not needed: there is one for each controller.
     ///
     /// # Errors
     /// [`StatusError`] where it is no number.
