@@ -1,12 +1,15 @@
 //! Every way of reading descriptors, on any bytes.
 //!
 //! Invariants: the flat walk gives every byte exactly once, and only its last piece may be
-//! incomplete; groups lie inside their parent, in order and apart; reading and printing never
-//! fails otherwise than by saying so.
+//! incomplete; the nodes of a configuration are the flat walk, and the fields of each are its
+//! bytes, whatever class it is taken for; groups lie inside their parent, in order and apart;
+//! reading and printing never fails otherwise than by saying so.
 
+use usb_descriptors::class::hid::ReportItems;
 use usb_descriptors::{
-    Bos, Configuration, ConfigurationTree, Descriptors, Device, DeviceLine, DeviceQualifier,
-    Endpoint, Interface, Speed, StringDescriptor,
+    Bos, ClassCode, ClassDescriptor, Configuration, ConfigurationTree, Descriptor, Descriptors,
+    Device, DeviceBytes, DeviceLine, DeviceListing, DeviceQualifier, Endpoint, Fields, Interface,
+    Placement, Speed, StringDescriptor,
 };
 
 const SPEEDS: [Speed; 5] = [
@@ -20,6 +23,11 @@ const SPEEDS: [Speed; 5] = [
 /// Runs the target: the input is the descriptors.
 pub fn run(input: &[u8]) {
     walk(input);
+    let report: Vec<u8> = ReportItems::new(input)
+        .flat_map(|item| item.bytes().to_vec())
+        .collect();
+    assert_eq!(report, input, "every byte of a report");
+    device(input);
     // A typed view looks at the start; let each descriptor of the run be the start once.
     let starts = Descriptors::new(input).map(|descriptor| descriptor.offset());
     for at in starts.take(64) {
@@ -48,7 +56,60 @@ fn walk(run: &[u8]) {
     assert!(descriptors.next().is_none());
 }
 
+/// The input as sysfs would have it.
+fn device(input: &[u8]) {
+    let bytes = DeviceBytes::from_run(input);
+    let configurations: usize = bytes.each_configuration().map(<[u8]>::len).sum();
+    assert!(configurations <= input.len());
+    for speed in SPEEDS {
+        let _ = DeviceListing::new(bytes, speed).to_string();
+    }
+}
+
+/// The classes that have descriptors of their own.
+const CLASSES: [ClassCode; 14] = [
+    ClassCode::new(1, 1, 0),
+    ClassCode::new(1, 2, 0),
+    ClassCode::new(1, 1, 0x20),
+    ClassCode::new(1, 2, 0x20),
+    ClassCode::new(1, 1, 0x30),
+    ClassCode::new(1, 2, 0x30),
+    ClassCode::new(1, 3, 0),
+    ClassCode::new(2, 2, 1),
+    ClassCode::new(3, 1, 1),
+    ClassCode::new(8, 6, 0x62),
+    ClassCode::new(0x0b, 0, 0),
+    ClassCode::new(0x0e, 1, 0),
+    ClassCode::new(0x0e, 2, 0),
+    ClassCode::new(0xfe, 1, 2),
+];
+
+fn classes(descriptor: Descriptor<'_>) {
+    for class in CLASSES {
+        for placement in [Placement::Interface, Placement::Endpoint] {
+            let read = ClassDescriptor::read(class, placement, descriptor);
+            assert_eq!(read.bytes(), descriptor.bytes());
+            fields(read.fields(), descriptor.bytes());
+            let _ = format!("{read:?}");
+        }
+    }
+}
+
+fn fields(fields: Fields<'_>, bytes: &[u8]) {
+    let mut joined = 0;
+    for field in fields {
+        assert_eq!(field.offset(), joined);
+        assert_eq!(field.bytes(), &bytes[joined..][..field.bytes().len()]);
+        joined += field.bytes().len();
+        let _ = (field.to_string(), field.meaning(), field.flags().count());
+    }
+    assert_eq!(joined, bytes.len(), "every byte of a descriptor");
+}
+
 fn views(bytes: &[u8]) {
+    if let Some(first) = Descriptors::new(bytes).next() {
+        classes(first);
+    }
     if let Ok(device) = Device::parse(bytes) {
         let _ = (DeviceLine(device).to_string(), format!("{device:?}"));
     }
@@ -74,6 +135,13 @@ fn views(bytes: &[u8]) {
 fn read_configuration(configuration: &Configuration<'_>, bytes: &[u8]) {
     assert!(lies_in(configuration.bytes(), bytes));
     walk(configuration.bytes());
+    let mut flat = configuration.descriptors();
+    for node in configuration.nodes() {
+        assert_eq!(flat.next(), Some(node.descriptor()));
+        fields(node.fields(), node.descriptor().bytes());
+        let _ = format!("{:?}", node.class_descriptor());
+    }
+    assert_eq!(flat.next(), None);
     let mut interfaces = Apart::new(configuration.bytes());
     for interface in configuration.interfaces() {
         interfaces.next(interface.bytes());

@@ -8,8 +8,9 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::error::check;
 use crate::{
-    ClassCode, Descriptor, DescriptorError, DescriptorType, Descriptors, EndpointAddress, Speed,
-    TransferType,
+    ClassCode, ClassDescriptor, Descriptor, DescriptorError, DescriptorType, Descriptors,
+    EndpointAddress, InterfaceAssociation, Nodes, Placement, Speed, SuperSpeedPlusCompanion,
+    TransferType, standard,
 };
 
 /// USB 2.0, table 9-10.
@@ -164,6 +165,20 @@ impl<'a> Configuration<'a> {
         Interfaces {
             groups: Groups::new(self.bytes, DescriptorType::INTERFACE, &[]),
         }
+    }
+
+    /// Every descriptor with its place, the configuration itself first, in order of bytes.
+    #[must_use]
+    pub const fn nodes(&self) -> Nodes<'a> {
+        Nodes::new(self)
+    }
+
+    /// Its interface associations, in order of bytes.
+    pub fn associations(&self) -> impl Iterator<Item = InterfaceAssociation<'a>> + use<'a> {
+        self.descriptors().filter_map(|item| {
+            let is_one = item.descriptor_type() == Some(DescriptorType::INTERFACE_ASSOCIATION);
+            InterfaceAssociation::parse(item.bytes()).filter(|_| is_one)
+        })
     }
 
     /// The alternate setting `alternate` of interface `number`.
@@ -337,11 +352,18 @@ impl<'a> Interface<'a> {
         Descriptors::new(self.bytes)
     }
 
+    /// The class descriptors before its first endpoint, in order of bytes.
+    #[must_use]
+    pub fn class_descriptors(&self) -> ClassDescriptors<'a> {
+        ClassDescriptors::new(self.bytes, self.class(), Placement::Interface)
+    }
+
     /// Its endpoints, in order of bytes.
     #[must_use]
     pub fn endpoints(&self) -> Endpoints<'a> {
         const ENDS: &[DescriptorType] = &[DescriptorType::INTERFACE_ASSOCIATION];
         Endpoints {
+            class: self.class(),
             groups: Groups::new(self.bytes, DescriptorType::ENDPOINT, ENDS),
         }
     }
@@ -364,6 +386,7 @@ impl fmt::Debug for Interface<'_> {
 /// [`Interface::descriptors`] still shows it.
 #[derive(Clone, Debug)]
 pub struct Endpoints<'a> {
+    class: ClassCode,
     groups: Groups<'a>,
 }
 
@@ -374,7 +397,12 @@ impl<'a> Iterator for Endpoints<'a> {
         loop {
             let (head, bytes) = self.groups.next()?;
             if let Ok((layout, _)) = EndpointLayout::ref_from_prefix(head.bytes()) {
-                return Some(Endpoint { layout, bytes });
+                let class = self.class;
+                return Some(Endpoint {
+                    layout,
+                    bytes,
+                    class,
+                });
             }
         }
     }
@@ -409,6 +437,7 @@ struct EndpointLayout {
 pub struct Endpoint<'a> {
     layout: &'a EndpointLayout,
     bytes: &'a [u8],
+    class: ClassCode,
 }
 
 impl<'a> Endpoint<'a> {
@@ -477,6 +506,28 @@ impl<'a> Endpoint<'a> {
         }
     }
 
+    /// Every descriptor, the endpoint itself first, in order of bytes.
+    #[must_use]
+    pub fn descriptors(&self) -> Descriptors<'a> {
+        Descriptors::new(self.bytes)
+    }
+
+    /// The class descriptors behind it, in order of bytes.
+    #[must_use]
+    pub fn class_descriptors(&self) -> ClassDescriptors<'a> {
+        ClassDescriptors::new(self.bytes, self.class, Placement::Endpoint)
+    }
+
+    /// What SuperSpeedPlus adds to it, where it is isochronous.
+    #[must_use]
+    pub fn plus_companion(&self) -> Option<SuperSpeedPlusCompanion<'a>> {
+        self.descriptors().find_map(|item| {
+            let kind = DescriptorType::SUPERSPEED_PLUS_COMPANION;
+            let is_one = item.descriptor_type() == Some(kind);
+            SuperSpeedPlusCompanion::parse(item.bytes()).filter(|_| is_one)
+        })
+    }
+
     /// The SuperSpeed companion that follows it.
     #[must_use]
     pub fn companion(&self) -> Option<SuperSpeedCompanion<'a>> {
@@ -497,6 +548,48 @@ impl fmt::Debug for Endpoint<'_> {
             .finish_non_exhaustive()
     }
 }
+
+/// The class descriptors of an interface or an endpoint: [`Interface::class_descriptors`],
+/// [`Endpoint::class_descriptors`]. Vendors' are among them, as unknown ones.
+#[derive(Clone, Debug)]
+pub struct ClassDescriptors<'a> {
+    walk: Descriptors<'a>,
+    class: ClassCode,
+    placement: Placement,
+}
+
+impl<'a> ClassDescriptors<'a> {
+    /// `run` begins with the interface or endpoint itself.
+    fn new(run: &'a [u8], class: ClassCode, placement: Placement) -> Self {
+        let mut walk = Descriptors::new(run);
+        walk.next();
+        Self {
+            walk,
+            class,
+            placement,
+        }
+    }
+}
+
+impl<'a> Iterator for ClassDescriptors<'a> {
+    type Item = ClassDescriptor<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let item = self.walk.next()?;
+            match item.descriptor_type() {
+                Some(DescriptorType::ENDPOINT) => {
+                    self.walk = Descriptors::new(&[]);
+                    return None;
+                }
+                Some(kind) if standard::layout(kind).is_some() => {}
+                _ => return Some(ClassDescriptor::read(self.class, self.placement, item)),
+            }
+        }
+    }
+}
+
+impl FusedIterator for ClassDescriptors<'_> {}
 
 /// USB 3.2, table 9-27.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]

@@ -35,14 +35,36 @@ impl DescriptorType {
     pub const DEVICE_QUALIFIER: Self = Self(0x06);
     /// A configuration as it would be at the other of full and high speed.
     pub const OTHER_SPEED_CONFIGURATION: Self = Self(0x07);
+    /// On-The-Go, 3 bytes, 5 from 2.0 on.
+    pub const OTG: Self = Self(0x09);
+    /// Debug port, 4 bytes.
+    pub const DEBUG: Self = Self(0x0a);
     /// Interface association, 8 bytes.
     pub const INTERFACE_ASSOCIATION: Self = Self(0x0b);
+    /// Security of wireless devices, 5 bytes.
+    pub const SECURITY: Self = Self(0x0c);
     /// Binary device object store, 5 bytes, followed by device capabilities.
     pub const BOS: Self = Self(0x0f);
     /// A device capability within the BOS.
     pub const DEVICE_CAPABILITY: Self = Self(0x10);
+    /// Isochronous endpoint companion of eUSB2 version 2, 8 bytes.
+    pub const EUSB2_COMPANION: Self = Self(0x12);
+    /// HID, DFU or smart card reader: whichever the interface's class says.
+    pub const CLASS_FUNCTIONAL: Self = Self(0x21);
+    /// Of an interface's class, and with USB Attached SCSI of an endpoint's.
+    #[doc(alias = "CS_INTERFACE")]
+    pub const CLASS_INTERFACE: Self = Self(0x24);
+    /// Of an endpoint's class.
+    #[doc(alias = "CS_ENDPOINT")]
+    pub const CLASS_ENDPOINT: Self = Self(0x25);
+    /// Hub, up to USB 2.0; fetched by a class request.
+    pub const HUB: Self = Self(0x29);
+    /// Hub of USB 3, 12 bytes; fetched by a class request.
+    pub const SUPERSPEED_HUB: Self = Self(0x2a);
     /// SuperSpeed endpoint companion, 6 bytes, right after its endpoint.
     pub const SUPERSPEED_COMPANION: Self = Self(0x30);
+    /// SuperSpeedPlus isochronous endpoint companion, 8 bytes, right after the SuperSpeed one.
+    pub const SUPERSPEED_PLUS_COMPANION: Self = Self(0x31);
 
     const fn name(self) -> Option<&'static str> {
         Some(match self {
@@ -53,6 +75,13 @@ impl DescriptorType {
             Self::ENDPOINT => "endpoint",
             Self::DEVICE_QUALIFIER => "device qualifier",
             Self::OTHER_SPEED_CONFIGURATION => "other-speed configuration",
+            Self::OTG => "OTG",
+            Self::DEBUG => "debug",
+            Self::SECURITY => "security",
+            Self::EUSB2_COMPANION => "eUSB2 isochronous endpoint companion",
+            Self::HUB => "hub",
+            Self::SUPERSPEED_HUB => "SuperSpeed hub",
+            Self::SUPERSPEED_PLUS_COMPANION => "SuperSpeedPlus isochronous endpoint companion",
             Self::INTERFACE_ASSOCIATION => "interface association",
             Self::BOS => "BOS",
             Self::DEVICE_CAPABILITY => "device capability",

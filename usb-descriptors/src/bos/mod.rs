@@ -1,6 +1,10 @@
 //! The binary device object store.
 
+pub mod capability;
+
 use core::fmt;
+
+use capability::CapabilityDescriptor;
 
 use crate::error::check;
 use crate::{Descriptor, DescriptorError, DescriptorType, Descriptors};
@@ -22,6 +26,10 @@ impl CapabilityType {
     pub const PLATFORM: Self = Self(0x05);
     /// SuperSpeed Plus: lanes and their speeds.
     pub const SUPERSPEED_PLUS: Self = Self(0x0a);
+    /// Precision time measurement.
+    pub const PRECISION_TIME: Self = Self(0x0b);
+    /// Alternate modes of a Type-C device.
+    pub const BILLBOARD: Self = Self(0x0d);
 }
 
 impl fmt::Display for CapabilityType {
@@ -32,6 +40,8 @@ impl fmt::Display for CapabilityType {
             Self::CONTAINER_ID => f.pad("container id"),
             Self::PLATFORM => f.pad("platform"),
             Self::SUPERSPEED_PLUS => f.pad("SuperSpeed Plus"),
+            Self::PRECISION_TIME => f.pad("precision time measurement"),
+            Self::BILLBOARD => f.pad("billboard"),
             Self(other) => write!(f, "capability {other:02x}h"),
         }
     }
@@ -68,6 +78,12 @@ impl<'a> Bos<'a> {
         let total = usize::from(bos.total_length()).max(Self::LENGTH);
         bos.bytes = bytes.get(..total).unwrap_or(bytes);
         Ok(bos)
+    }
+
+    /// All bytes, the header included, up to `wTotalLength` or the end.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The length the store states for itself, in bytes.
@@ -139,6 +155,24 @@ impl<'a> Capability<'a> {
     #[must_use]
     pub const fn capability_type(&self) -> CapabilityType {
         self.capability_type
+    }
+
+    /// All its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.descriptor.bytes()
+    }
+
+    /// Where it starts in the store, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.descriptor.offset()
+    }
+
+    /// The typed view of it; `None` where its kind is unknown or it is too short.
+    #[must_use]
+    pub fn view(&self) -> Option<CapabilityDescriptor<'a>> {
+        CapabilityDescriptor::parse(self.descriptor.bytes())
     }
 
     /// What follows the type, in the layout of the type.
