@@ -132,11 +132,12 @@ impl RawImage {
     }
 
     fn with_length(file: File, length: u64) -> Self {
+        let windows = Windows::new(&file, length);
         Self {
             file,
             length,
             pool: Pool::default(),
-            windows: Windows::new(length),
+            windows,
         }
     }
 

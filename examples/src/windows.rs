@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions};
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 /// The parts of a file that were read last, mapped.
@@ -20,6 +21,9 @@ use rustix::io::Errno;
 /// the connection ends rather than tell the host something else. A reader that goes on where it
 /// stopped has the whole part fetched at once.
 ///
+/// Where files live in memory (tmpfs), a mapped hole becomes memory as soon as it is looked at. So
+/// there what has holes when it is first read is not mapped.
+///
 /// Looked at are only pieces that are too short to be sent by reference (below 256 bytes, in which
 /// no known host takes a long read).
 #[derive(Debug)]
@@ -32,7 +36,14 @@ pub(crate) struct Windows {
     reached: u64,
     /// Not before Linux 5.14, and not on every file system.
     unsupported: bool,
+    /// Where a hole that is looked at takes space.
+    solid: Option<Solid>,
 }
+
+/// The part of a file that is known to have no holes: to look for one takes the longer the farther
+/// it is.
+#[derive(Debug)]
+struct Solid(Range<u64>);
 
 #[derive(Debug)]
 struct Window {
@@ -59,13 +70,14 @@ impl Windows {
     /// Bytes in a part: as much as the kernel reads ahead by itself.
     const PART: usize = 128 << 10;
 
-    pub(crate) const fn new(file_size: u64) -> Self {
+    pub(crate) fn new(file: &File, file_size: u64) -> Self {
         Self {
             file_size,
             recent: [const { None }; 4],
             oldest: 0,
             reached: 0,
             unsupported: false,
+            solid: is_in_memory(file).then_some(Solid(0..0)),
         }
     }
 
@@ -84,10 +96,11 @@ impl Windows {
             None => self.open(file, start..end)?,
         };
         let goes_on = self.reached == offset;
+        let solid = self.solid.as_mut().map(|solid| (solid, file));
         self.reached = offset + length as u64;
         let window = self.recent[index].as_mut()?;
         let at = usize::try_from(offset - start).ok()?;
-        match window.fetch(at..at + length, goes_on) {
+        match window.fetch(at..at + length, goes_on, solid) {
             Ok(()) => Some(window.bytes.slice(at..at + length)),
             Err(error) => {
                 self.unsupported = Errno::from_io_error(&error) == Some(Errno::INVAL);
@@ -117,7 +130,13 @@ impl Windows {
 
 impl Window {
     /// Has a range in memory, if it was not yet; with `whole`, all of each part that it touches.
-    fn fetch(&mut self, range: Range<usize>, whole: bool) -> io::Result<()> {
+    /// With `solid`, only what has no hole.
+    fn fetch(
+        &mut self,
+        range: Range<usize>,
+        whole: bool,
+        solid: Option<(&mut Solid, &File)>,
+    ) -> io::Result<()> {
         let parts = range.start / Windows::PART..range.end.div_ceil(Windows::PART);
         let is_fetched = |part: usize| self.fetched[part / 64] >> (part % 64) & 1 != 0;
         if parts.clone().all(is_fetched) {
@@ -127,6 +146,10 @@ impl Window {
         if whole {
             let end = (parts.end * Windows::PART).min(self.map.len());
             range = parts.start * Windows::PART..end;
+        }
+        if let Some((solid, file)) = solid {
+            let start = self.start + range.start as u64;
+            solid.check(file, start..start + range.len() as u64)?;
         }
         self.map
             .advise_range(Advice::PopulateRead, range.start, range.len())?;
@@ -138,6 +161,29 @@ impl Window {
         }
         Ok(())
     }
+}
+
+impl Solid {
+    fn check(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let Self(known) = self;
+        if range.start < known.start || range.end > known.end {
+            let hole = rustix::fs::seek(file, SeekFrom::Hole(range.start))?;
+            if !known.contains(&range.start) {
+                known.start = range.start;
+            }
+            known.end = hole;
+            if hole < range.end {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file lives in memory only: tmpfs, by its magic number in
+/// `include/uapi/linux/magic.h`.
+fn is_in_memory(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == 0x0102_1994)
 }
 
 #[expect(

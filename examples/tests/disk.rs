@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::rc::Rc;
@@ -95,6 +95,31 @@ fn a_large_sparse_image_is_read_anywhere() {
         }
     }
     assert!(image.read(size - 4096, 8192).is_err());
+}
+
+#[test]
+fn reading_takes_no_space() {
+    // In memory, where looking at a hole may fill it, if this system has such a folder.
+    let folder = Path::new("/dev/shm");
+    let folder = if folder.is_dir() {
+        folder.into()
+    } else {
+        std::env::temp_dir()
+    };
+    let path = folder.join(format!("disk-{}-space", process::id()));
+    let file = File::create(&path).unwrap();
+    file.set_len(32 << 20).unwrap();
+    let mut image = RawImage::open(&path, Access::ReadWrite).unwrap();
+    fs::remove_file(&path).unwrap();
+    image.write(9 << 20, &vec![7; 1 << 20]).unwrap();
+    let used = || file.metadata().unwrap().blocks();
+    let before = used();
+    for offset in (0..32 << 20).step_by(512 << 10) {
+        let data = image.read(offset, 512 << 10).unwrap();
+        let expected = if offset >> 20 == 9 { 7 } else { 0 };
+        assert!(data.iter().all(|byte| *byte == expected), "{offset}");
+    }
+    assert_eq!(used(), before);
 }
 
 #[test]
