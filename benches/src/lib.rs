@@ -14,7 +14,7 @@ pub use copying::Copying;
 pub use disk::{Disk, Standing};
 pub use measure::{compare, criterion};
 pub use message::Urb;
-pub use session::{Echo, Serving};
+pub use session::{Echo, Serving, Turning};
 
 /// A server in memory.
 pub trait Server {

@@ -7,7 +7,8 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 use usb_descriptors::Speed;
 use usb_transfer::{
-    Function, FunctionEvent, Payload, Step, Transfer, TransferId, TxQueue, Wire, exchange,
+    Frontend, Function, FunctionEvent, HostEvent, Payload, Step, Transfer, TransferId, TxQueue,
+    Wire, exchange,
 };
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
@@ -106,6 +107,68 @@ impl<F: Function> Server for Serving<F> {
                 }
                 Err(error) => panic!("{error}"),
             }
+        }
+        assert!(self.rx.is_empty(), "whole messages");
+    }
+}
+
+/// A session alone: what it costs between the socket and a device, without either.
+#[derive(Debug)]
+pub struct Turning {
+    session: Session,
+    rx: BytesMut,
+    store: Bytes,
+}
+
+impl Turning {
+    /// A session whose device brings these bytes.
+    pub fn new(store: Bytes) -> Self {
+        Self {
+            session: Session::new(DeviceId::default(), Speed::Super, Limits::default()),
+            rx: BytesMut::new(),
+            store,
+        }
+    }
+}
+
+impl Server for Turning {
+    fn bring(&mut self, urb: &Urb, count: usize) {
+        write(self.session.tx());
+        for _ in 0..count {
+            let mut message = &urb.message[..];
+            while !message.is_empty() {
+                // Into the room that the session made, as a socket does.
+                let room = self.rx.capacity() - self.rx.len();
+                let (read, rest) = message.split_at(room.min(message.len()));
+                self.rx.extend_from_slice(read);
+                message = rest;
+                if !message.is_empty() {
+                    let wants = self.session.receive(&mut self.rx);
+                    assert!(matches!(wants, Ok(Step::Io(_))), "the rest is missing");
+                }
+            }
+        }
+    }
+
+    /// The whole way of each message: header, event, completion, reply; until more is wanted.
+    // Its name is what `benches/instructions` counts.
+    #[inline(never)]
+    fn serve(&mut self) {
+        while let Ok(Step::Ready) = self.session.receive(&mut self.rx) {
+            let Some(HostEvent::Submit(transfer)) = self.session.poll() else {
+                panic!("only submits were brought");
+            };
+            let completion = match &transfer.payload {
+                Payload::In { length } => {
+                    let data = self.store.slice(..*length as usize);
+                    transfer.complete_in(data)
+                }
+                Payload::Out(data) => {
+                    black_box(data.as_ptr());
+                    transfer.complete_out()
+                }
+            };
+            self.session.complete(completion);
         }
         assert!(self.rx.is_empty(), "whole messages");
     }

@@ -97,6 +97,11 @@ impl Segments {
             .chain(&self.tail)
     }
 
+    /// The first piece, perhaps empty, and the others.
+    pub(crate) fn into_parts(self) -> (Bytes, Vec<Bytes>) {
+        (self.head, self.tail)
+    }
+
     /// Takes off the first `length` bytes, or all where there are fewer.
     #[must_use]
     pub fn split_to(&mut self, length: usize) -> Self {

@@ -1,6 +1,7 @@
 //! The queue of bytes to write.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes};
 
@@ -9,7 +10,7 @@ use crate::Segments;
 /// What lies at one place of the queue.
 #[derive(Debug)]
 enum Chunk {
-    /// So many bytes of the ring of small ones; never 0.
+    /// So many of the small bytes; never 0.
     Small(usize),
     /// A payload, never empty.
     Shared(Bytes),
@@ -19,8 +20,8 @@ enum Chunk {
 ///
 /// It is a [`bytes::Buf`]: write some of [`chunk`](Buf::chunk) or `chunks_vectored`, then
 /// [`advance`](Buf::advance) by what was written. Headers and small payloads are copied together
-/// into a ring that is reused; larger payloads are queued by reference and never copied. Once the
-/// ring has grown to the depth of the traffic, queueing allocates nothing.
+/// into a buffer that is reused; larger payloads are queued by reference and never copied. Once the
+/// buffer has grown to the depth of the traffic, queueing allocates nothing.
 ///
 /// ```
 /// use bytes::{Buf, Bytes};
@@ -36,8 +37,10 @@ enum Chunk {
 #[derive(Debug, Default)]
 pub struct TxQueue {
     chunks: VecDeque<Chunk>,
-    /// The bytes of all `Chunk::Small`, in order.
-    small: VecDeque<u8>,
+    /// The bytes of all `Chunk::Small`, in order, behind those that were written.
+    small: Vec<u8>,
+    /// So many of `small` were written.
+    written: usize,
     remaining: usize,
 }
 
@@ -51,7 +54,8 @@ impl TxQueue {
     pub const fn new() -> Self {
         Self {
             chunks: VecDeque::new(),
-            small: VecDeque::new(),
+            small: Vec::new(),
+            written: 0,
             remaining: 0,
         }
     }
@@ -70,11 +74,15 @@ impl TxQueue {
     }
 
     /// Adds a copy of `bytes`: a header.
+    #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        self.small.extend(bytes);
+        if self.small.capacity().saturating_sub(self.small.len()) < bytes.len() {
+            self.make_room();
+        }
+        self.small.extend_from_slice(bytes);
         self.remaining = self.remaining.saturating_add(bytes.len());
         if let Some(Chunk::Small(length)) = self.chunks.back_mut() {
             *length = length.saturating_add(bytes.len());
@@ -83,7 +91,18 @@ impl TxQueue {
         }
     }
 
+    /// Gives up the bytes that were written, where they are at least as many as those to be moved:
+    /// what is queued is moved once at most for each byte that is written.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.written >= self.small.len().saturating_sub(self.written) {
+            self.small.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
     /// Adds a payload: a reference to it, or a copy if it is small.
+    #[inline]
     pub fn put(&mut self, payload: Bytes) {
         if payload.len() < Self::COPY_BELOW {
             self.put_slice(&payload);
@@ -94,48 +113,33 @@ impl TxQueue {
     }
 
     /// Adds all pieces of a payload.
+    #[inline]
     pub fn put_segments(&mut self, payload: Segments) {
-        payload.into_iter().for_each(|piece| self.put(piece));
+        let (head, tail) = payload.into_parts();
+        self.put(head);
+        tail.into_iter().for_each(|piece| self.put(piece));
     }
 
     /// Forgets all that was not yet written.
     pub fn clear(&mut self) {
         self.chunks.clear();
         self.small.clear();
+        self.written = 0;
         self.remaining = 0;
     }
 
     /// The bytes to write, in order, as slices.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let (front, back) = self.small.as_slices();
-        let mut at: usize = 0;
-        self.chunks.iter().flat_map(move |chunk| {
-            let (first, second) = match chunk {
-                Chunk::Shared(payload) => (payload.as_ref(), &[][..]),
-                Chunk::Small(length) => {
-                    let start = at;
-                    at = at.saturating_add(*length);
-                    ring_slices(front, back, start, *length)
-                }
-            };
-            [first, second]
-                .into_iter()
-                .filter(|slice| !slice.is_empty())
+        let mut small = self.small.get(self.written..).unwrap_or(&[]);
+        self.chunks.iter().map(move |chunk| match chunk {
+            Chunk::Shared(payload) => payload.as_ref(),
+            Chunk::Small(length) => {
+                let (front, rest) = small.split_at_checked(*length).unwrap_or((small, &[]));
+                small = rest;
+                front
+            }
         })
     }
-}
-
-/// `length` bytes from `start` of a ring that is two slices.
-fn ring_slices<'a>(
-    front: &'a [u8],
-    back: &'a [u8],
-    start: usize,
-    length: usize,
-) -> (&'a [u8], &'a [u8]) {
-    let end = start.saturating_add(length);
-    let first = front.get(start.min(front.len())..end.min(front.len()));
-    let second = back.get(start.saturating_sub(front.len())..end.saturating_sub(front.len()));
-    (first.unwrap_or(&[]), second.unwrap_or(&[]))
 }
 
 impl Buf for TxQueue {
@@ -171,6 +175,10 @@ impl Buf for TxQueue {
                 self.remaining
             );
         };
+        if remaining == 0 {
+            // All at once, as a socket with room takes it. The next headers are one slice again.
+            return self.clear();
+        }
         self.remaining = remaining;
         let mut left = count;
         while left > 0 {
@@ -186,7 +194,7 @@ impl Buf for TxQueue {
             match chunk {
                 Chunk::Small(length) => {
                     *length = length.saturating_sub(taken);
-                    self.small.drain(..taken);
+                    self.written = self.written.saturating_add(taken);
                 }
                 Chunk::Shared(payload) => payload.advance(taken),
             }
@@ -194,17 +202,15 @@ impl Buf for TxQueue {
                 self.chunks.pop_front();
             }
         }
-        if self.small.is_empty() {
-            // Back to the start of the ring, so that the next headers are one slice.
+        if self.written == self.small.len() {
             self.small.clear();
+            self.written = 0;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use proptest::prelude::*;
 
     use super::*;

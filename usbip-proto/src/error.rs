@@ -4,7 +4,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::DeviceId;
+use crate::{BusId, DeviceId};
 
 /// How the peer broke the protocol. A session that gave one is over; what it had queued can still
 /// be written.
@@ -64,6 +64,17 @@ pub enum ProtocolError {
         found: u32,
         /// [`Limits::max_devices`](crate::Limits::max_devices).
         limit: u32,
+    },
+    /// A device of more interfaces than the limit.
+    #[error("device {bus_id} of {found} interfaces, limit {limit}")]
+    #[non_exhaustive]
+    InterfaceCount {
+        /// The device.
+        bus_id: BusId,
+        /// Interfaces announced.
+        found: u8,
+        /// [`Limits::max_interfaces`](crate::Limits::max_interfaces).
+        limit: u8,
     },
     /// A header whose command does not belong here.
     #[error("command {found:#x}, expected {expected}")]
@@ -234,6 +245,13 @@ pub enum RecordError {
     /// A device descriptor that cannot be read.
     #[error("device descriptor: {0}")]
     Descriptor(#[from] usb_descriptors::DescriptorError),
+    /// A device that is offered already has this bus id.
+    #[error("another device is offered as {bus_id}")]
+    #[non_exhaustive]
+    Taken {
+        /// The bus id.
+        bus_id: BusId,
+    },
     /// More interfaces than a byte counts.
     #[error("{found} interfaces, limit 255")]
     #[non_exhaustive]

@@ -17,6 +17,7 @@ mod error;
 mod limits;
 mod read_ahead;
 pub mod server;
+mod session;
 pub mod vhci;
 mod wire;
 

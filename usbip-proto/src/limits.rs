@@ -13,22 +13,28 @@ pub struct Limits {
     /// The longest transfer, in bytes; a longer one ends the session. Default 16 MiB, what Linux
     /// lets a program submit at once.
     pub max_transfer: u32,
-    /// Transfers in flight; one more is answered with
+    /// Transfers in flight at a server; one more is answered with
     /// [`Status::NO_MEMORY`](usb_transfer::Status::NO_MEMORY). Default 1024: drivers keep 1 to
-    /// about 100.
+    /// about 100. A client has as many as its embedder submits.
     pub max_in_flight: usize,
     /// Bytes that all transfers in flight carry or ask for, and their lists of isochronous packets;
-    /// more is answered in the same way. Default 64 MiB. A payload that a function holds may keep
-    /// up to about twice its length alive.
+    /// more is answered in the same way. Default 64 MiB: four of the longest, or 500 of the
+    /// 120 KiB that usb-storage asks for at once. A payload that a function holds may keep up to
+    /// about twice its length alive.
     pub max_in_flight_bytes: u64,
     /// Packets of an isochronous transfer; more end the session. Default 1024, the kernel's own
     /// limit (`drivers/usb/usbip/usbip_common.h`, `USBIP_MAX_ISO_PACKETS`).
     pub max_iso_packets: u32,
-    /// Bytes queued for writing at which a server's session stops reading. Default 1 MiB. The queue
-    /// can exceed it by what is in flight.
+    /// Bytes queued for writing at which a server's session stops reading. Default 1 MiB: more than
+    /// a socket buffer takes, so that a fast client is never waited for. The queue can exceed it by
+    /// what is in flight.
     pub tx_high_water: usize,
-    /// Devices that a server may list; more end the handshake. Default 1024.
+    /// Devices that a server may list to a client; more end the handshake. Default 1024: four
+    /// times the ports that Debian's vhci_hcd has. They are handed on one by one, not kept.
     pub max_devices: u32,
+    /// Interfaces of a device in that list; more end the handshake. Default 32, beyond which Linux
+    /// uses none (`include/linux/usb.h`, `USB_MAXINTERFACES`).
+    pub max_interfaces: u8,
 }
 
 impl Default for Limits {
@@ -40,6 +46,7 @@ impl Default for Limits {
             max_iso_packets: 1024,
             tx_high_water: 1 << 20,
             max_devices: 1024,
+            max_interfaces: 32,
         }
     }
 }

@@ -7,11 +7,12 @@ use bytes::BytesMut;
 use crate::wire::urb::Header;
 
 /// Remembers how long recent messages were, so that the next one of their size lands in one read
-/// and its payload is never moved. An idle connection settles at [`ReadAhead::FLOOR`].
+/// and its payload is never moved; and how many bytes came together, so that a burst of short
+/// messages takes few reads. An idle connection settles at [`ReadAhead::FLOOR`].
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
-    longest: usize,
-    longest_before: usize,
+    longest: Longest,
+    burst: Longest,
     count: u8,
 }
 
@@ -20,16 +21,27 @@ impl ReadAhead {
     const FLOOR: usize = 512;
     /// What one read takes at most; longer messages take several anyway.
     const CEILING: usize = 512 << 10;
+    /// What one read takes at most of messages that are shorter than it.
+    const BURST: usize = 16 << 10;
     /// Messages after which a longer one is forgotten, at the earliest.
     const WINDOW: u8 = 64;
 
-    pub(crate) fn record(&mut self, message: usize) {
-        self.longest = self.longest.max(message);
-        self.count = self.count.saturating_add(1);
+    /// The message at the front of `rx` is all there and about to be taken.
+    #[inline]
+    pub(crate) fn record(&mut self, message: usize, rx: &BytesMut) {
+        // The read that brought it may have left something behind if it filled the buffer.
+        let came = if rx.len() < rx.capacity() {
+            rx.len()
+        } else {
+            rx.len().saturating_mul(2)
+        };
+        self.longest.record(message);
+        self.burst.record(came.min(Self::BURST));
+        self.count = self.count.wrapping_add(1);
         if self.count >= Self::WINDOW {
-            self.longest_before = self.longest;
-            self.longest = 0;
             self.count = 0;
+            self.longest.forget();
+            self.burst.forget();
         }
     }
 
@@ -39,16 +51,38 @@ impl ReadAhead {
         if rx.len() >= Header::LENGTH {
             return rx.reserve(missing.get());
         }
-        let room = self.room();
-        rx.reserve(room);
+        let longest = self.longest.get();
+        let room = longest.max(self.burst.get());
+        let room = room.clamp(Self::FLOOR, Self::CEILING);
+        // As long as the next message fits, half of the room is enough.
+        let enough = longest.clamp(room / 2, Self::CEILING);
+        if rx.capacity().saturating_sub(rx.len()) < enough {
+            rx.reserve(room);
+        }
         if rx.is_empty() && rx.capacity() / 4 > room {
             *rx = BytesMut::with_capacity(room);
         }
     }
+}
 
-    fn room(&self) -> usize {
-        self.longest
-            .max(self.longest_before)
-            .clamp(Self::FLOOR, Self::CEILING)
+/// The largest of the last 64 to 128 numbers.
+#[derive(Debug, Default)]
+struct Longest {
+    now: usize,
+    before: usize,
+}
+
+impl Longest {
+    fn record(&mut self, length: usize) {
+        self.now = self.now.max(length);
+    }
+
+    fn forget(&mut self) {
+        self.before = self.now;
+        self.now = 0;
+    }
+
+    fn get(&self) -> usize {
+        self.now.max(self.before)
     }
 }

@@ -1,12 +1,12 @@
 //! Serves so many messages of a kind: `serve KIND SIZE COUNT`, for `benches/instructions`.
 
-use benches::{Copying, Disk, Echo, Server, Serving, Urb};
+use benches::{Copying, Disk, Echo, Server, Serving, Turning, Urb};
 use bytes::Bytes;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, size, count] = &arguments[..] else {
-        panic!("serve in|out|read|copying-in|copying-out SIZE COUNT");
+        panic!("serve in|out|alone-in|alone-out|read|copying-in|copying-out SIZE COUNT");
     };
     let size: usize = size.parse().expect("a size in bytes");
     let count: usize = count.parse().expect("a number of messages");
@@ -18,6 +18,8 @@ fn main() {
             Urb::bulk_in(size),
         ),
         "out" => (Box::new(Serving::new(Echo::new(store.clone()))), out()),
+        "alone-in" => (Box::new(Turning::new(store.clone())), Urb::bulk_in(size)),
+        "alone-out" => (Box::new(Turning::new(store.clone())), out()),
         "copying-in" => (Box::new(Copying::new(store.to_vec())), Urb::bulk_in(size)),
         "copying-out" => (Box::new(Copying::new(store.to_vec())), out()),
         "read" => (

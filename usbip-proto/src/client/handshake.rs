@@ -162,7 +162,14 @@ impl Handshake {
             }
             State::Devices(left) => {
                 if let Some(record) = Device::parse(body)? {
-                    let count = record.interface_count;
+                    let (count, limit) = (record.interface_count, self.limits.max_interfaces);
+                    if count > limit {
+                        return Err(ProtocolError::InterfaceCount {
+                            bus_id: record.bus_id,
+                            found: count,
+                            limit,
+                        });
+                    }
                     self.interfaces(record, count, left);
                 }
             }

@@ -2,16 +2,15 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::num::NonZeroUsize;
 
 use bytes::BytesMut;
 use usb_descriptors::{Direction, SetupPacket, Speed, feature, request};
 use usb_transfer::{
     Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status, Step,
-    Transfer, TransferId, TxQueue, Wants, Wire,
+    Transfer, TransferId, TxQueue, Wire,
 };
 
-use crate::read_ahead::ReadAhead;
+use crate::session::{self, End, Io, Message};
 use crate::wire::urb::{self, Header};
 use crate::wire::{iso, skip, take_payload};
 use crate::{DeviceId, Limits, ProtocolError};
@@ -65,18 +64,7 @@ pub struct Session {
     event: Option<FunctionEvent>,
     /// Completions that no reply brought.
     own: VecDeque<Completion>,
-    tx: TxQueue,
-    read_ahead: ReadAhead,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Open,
-    Over {
-        error: Option<ProtocolError>,
-        detach_told: bool,
-    },
+    io: Io,
 }
 
 /// What reading the reply to a request needs to know: replies carry no direction.
@@ -133,9 +121,8 @@ impl Session {
             buried: VecDeque::new(),
             event: None,
             own: VecDeque::new(),
-            tx,
-            read_ahead: ReadAhead::default(),
-            state: State::Open,
+            // It always reads: what comes is bounded by what was asked for.
+            io: Io::new(tx, usize::MAX),
         }
     }
 
@@ -143,19 +130,6 @@ impl Session {
     #[must_use]
     pub const fn device_id(&self) -> DeviceId {
         self.device_id
-    }
-
-    fn over(&mut self, error: Option<ProtocolError>) {
-        if !matches!(self.state, State::Open) {
-            return;
-        }
-        self.state = State::Over {
-            error,
-            detach_told: false,
-        };
-        for request in core::mem::take(&mut self.in_flight) {
-            self.own.extend(request.fail(Status::DISCONNECTED));
-        }
     }
 
     fn request(&mut self, id: Option<TransferId>, transfer: Transfer) {
@@ -182,7 +156,8 @@ impl Session {
             .fold(0, |all, (_, bit)| all | bit);
         header.word = bits.into();
         header.length = i32::try_from(length).unwrap_or(i32::MAX).into();
-        header.interval = self.wire_interval(transfer.interval).into();
+        let is_isochronous = matches!(transfer.kind, Kind::Isochronous(_));
+        header.interval = self.wire_interval(transfer.interval, is_isochronous).into();
         let packets = match transfer.kind {
             Kind::Control(setup) => {
                 header.setup = setup.to_bytes();
@@ -192,9 +167,9 @@ impl Session {
             Kind::Isochronous(packets) => packets,
         };
         header.packets = i32::try_from(packets.len()).unwrap_or(i32::MAX).into();
-        header.put(&mut self.tx);
+        header.put(&mut self.io.tx);
         if let Payload::Out(data) = transfer.payload {
-            self.tx.put(data);
+            self.io.tx.put(data);
         }
         for packet in &packets {
             // The kernel's server insists on 0 bytes moved and sends itself −EXDEV as the status
@@ -205,7 +180,7 @@ impl Session {
                     status: Status::NOT_TRANSFERRED,
                     ..fresh
                 },
-                &mut self.tx,
+                &mut self.io.tx,
             );
         }
         self.in_flight.push_back(Request {
@@ -218,12 +193,14 @@ impl Session {
         });
     }
 
-    /// The field counts frames of 1 ms up to full speed (`urb->interval`).
-    fn wire_interval(&self, interval: u32) -> i32 {
+    /// The field counts frames of 1 ms up to full speed (`urb->interval`). Isochronous, it is never
+    /// 0, over which the kernel's server gives up the client (`usb_submit_urb`: `EINVAL`).
+    fn wire_interval(&self, interval: u32, is_isochronous: bool) -> i32 {
         let interval = match self.speed {
             Speed::Low | Speed::Full => interval.div_ceil(8),
             _ => interval,
         };
+        let interval = interval.max(u32::from(is_isochronous));
         i32::try_from(interval).unwrap_or(i32::MAX)
     }
 
@@ -236,14 +213,16 @@ impl Session {
         let fits = |packet: &IsoPacket| {
             u64::from(packet.offset).saturating_add(u64::from(packet.length)) <= length
         };
-        let packets_fit = match &transfer.kind {
+        let has_words = match &transfer.kind {
             Kind::Isochronous(packets) => {
                 let most = usize::try_from(self.limits.max_iso_packets).unwrap_or(usize::MAX);
                 (1..=most).contains(&packets.len()) && packets.iter().all(fits)
             }
-            Kind::Control(_) | Kind::Data { .. } => true,
+            // The wire has none for streams.
+            Kind::Data { stream } => stream.is_none(),
+            Kind::Control(_) => true,
         };
-        length <= limit && packets_fit
+        length <= limit && has_words
     }
 
     /// Asks once for the end of a request that is not the session's own.
@@ -257,38 +236,7 @@ impl Session {
         };
         let seqnum = self.seqnums.mint();
         request.unlink = Some(seqnum);
-        Header::cmd_unlink(seqnum, self.device_id.to_u32(), request.seqnum).put(&mut self.tx);
-    }
-
-    /// Takes one whole reply. `None`: taken; else so many bytes are missing.
-    fn message(&mut self, rx: &mut BytesMut) -> Result<Option<NonZeroUsize>, ProtocolError> {
-        let Some(header) = Header::parse(rx) else {
-            return Ok(NonZeroUsize::new(Header::LENGTH.saturating_sub(rx.len())));
-        };
-        let seqnum = header.seqnum.get();
-        match header.command.get() {
-            urb::RET_SUBMIT => {
-                let (target, request) = self.target(seqnum)?;
-                let reply = Reply::parse(header, request)?;
-                let total = reply.message_length();
-                if let Some(missing) = NonZeroUsize::new(total.saturating_sub(rx.len())) {
-                    return Ok(Some(missing));
-                }
-                self.read_ahead.record(total);
-                self.ret_submit(&reply, &target, rx)?;
-            }
-            urb::RET_UNLINK => {
-                let status = Status::from_errno(header.status());
-                self.read_ahead.record(Header::LENGTH);
-                skip(rx, Header::LENGTH);
-                self.ret_unlink(seqnum, status);
-            }
-            found => {
-                let expected = "3 (submitted) or 4 (unlinked)";
-                return Err(ProtocolError::Command { found, expected });
-            }
-        }
-        Ok(None)
+        Header::cmd_unlink(seqnum, self.device_id.to_u32(), request.seqnum).put(&mut self.io.tx);
     }
 
     fn target(&self, seqnum: u32) -> Result<(Target, &Request), ProtocolError> {
@@ -441,7 +389,7 @@ impl Reply {
             Direction::In => actual,
         };
         Ok(Self {
-            status: Status::from_errno(header.status()),
+            status: header.status(),
             actual,
             payload,
             packets,
@@ -456,59 +404,74 @@ impl Reply {
     }
 }
 
+impl End for Session {
+    fn io(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    fn has_event(&self) -> bool {
+        self.event.is_some() || !self.own.is_empty()
+    }
+
+    fn message(&mut self, rx: &mut BytesMut) -> Result<Message, ProtocolError> {
+        let Some(header) = Header::parse(rx) else {
+            return Ok(Message::of_length(Header::LENGTH, rx));
+        };
+        let seqnum = header.seqnum.get();
+        match header.command.get() {
+            urb::RET_SUBMIT => {
+                let (target, request) = self.target(seqnum)?;
+                let reply = Reply::parse(header, request)?;
+                let total = reply.message_length();
+                if let missing @ Message::Missing(_) = Message::of_length(total, rx) {
+                    return Ok(missing);
+                }
+                self.io.read_ahead.record(total, rx);
+                self.ret_submit(&reply, &target, rx)?;
+            }
+            urb::RET_UNLINK => {
+                let status = header.status();
+                self.io.read_ahead.record(Header::LENGTH, rx);
+                skip(rx, Header::LENGTH);
+                self.ret_unlink(seqnum, status);
+            }
+            found => {
+                let expected = "3 (submitted) or 4 (unlinked)";
+                return Err(ProtocolError::Command { found, expected });
+            }
+        }
+        Ok(Message::Taken)
+    }
+
+    fn over(&mut self) {
+        for request in core::mem::take(&mut self.in_flight) {
+            self.own.extend(request.fail(Status::DISCONNECTED));
+        }
+    }
+}
+
 impl Wire for Session {
     type Error = ProtocolError;
 
     fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
-        loop {
-            let write = !self.tx.is_empty();
-            if let State::Over { error, detach_told } = &self.state {
-                if let Some(error) = error {
-                    return Err(error.clone());
-                }
-                let quiet = *detach_told && self.event.is_none() && self.own.is_empty();
-                let wants = Wants { read: None, write };
-                return Ok(if quiet { Step::Io(wants) } else { Step::Ready });
-            }
-            if self.event.is_some() || !self.own.is_empty() {
-                return Ok(Step::Ready);
-            }
-            match self.message(rx) {
-                Ok(None) => {}
-                Ok(Some(missing)) => {
-                    self.read_ahead.make_room(rx, missing);
-                    return Ok(Step::Io(Wants {
-                        read: Some(missing),
-                        write,
-                    }));
-                }
-                Err(error) => {
-                    self.over(Some(error.clone()));
-                    return Err(error);
-                }
-            }
-        }
+        session::receive(self, rx)
     }
 
     fn tx(&mut self) -> &mut TxQueue {
-        &mut self.tx
+        &mut self.io.tx
     }
 
     fn end(&mut self) {
-        self.over(None);
+        session::finish(self, None);
     }
 }
 
 impl Function for Session {
     fn submit(&mut self, transfer: Transfer) {
-        let refused = match (&self.state, &transfer.kind) {
-            (State::Over { .. }, _) => Some(Status::DISCONNECTED),
-            // The wire has no word for streams.
-            (State::Open, Kind::Data { stream: Some(_) }) => Some(Status::INVALID),
-            (State::Open, _) => (!self.can_send(&transfer)).then_some(Status::INVALID),
-        };
-        if let Some(status) = refused {
-            self.own.push_back(transfer.fail(status));
+        if !self.io.is_open() {
+            self.own.push_back(transfer.fail(Status::DISCONNECTED));
+        } else if !self.can_send(&transfer) {
+            self.own.push_back(transfer.fail(Status::INVALID));
         } else {
             self.is_fresh = false;
             self.request(Some(transfer.id), transfer);
@@ -528,7 +491,7 @@ impl Function for Session {
     /// Unlinks what is in flight and asks the server for a port reset, which usbip-host performs.
     /// A device that was asked nothing since the last reset needs no other.
     fn reset(&mut self) {
-        if self.is_fresh || matches!(self.state, State::Over { .. }) {
+        if self.is_fresh || !self.io.is_open() {
             return;
         }
         self.is_fresh = true;
@@ -550,12 +513,6 @@ impl Function for Session {
         if let Some(completion) = self.own.pop_front() {
             return Some(FunctionEvent::Complete(completion));
         }
-        match &mut self.state {
-            State::Over { detach_told, .. } if !*detach_told => {
-                *detach_told = true;
-                Some(FunctionEvent::Detached)
-            }
-            State::Open | State::Over { .. } => None,
-        }
+        self.io.tells_end().then_some(FunctionEvent::Detached)
     }
 }

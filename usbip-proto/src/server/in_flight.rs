@@ -25,10 +25,14 @@ pub(super) struct Request {
 impl Request {
     /// What it counts against [`Limits::max_in_flight_bytes`](crate::Limits).
     pub(super) fn bytes(&self) -> u64 {
+        let length = u64::from(self.length);
+        if self.packets.is_empty() {
+            return length;
+        }
         // The function has a list of the packets too.
         let lists = self.packets.len().saturating_mul(2);
         let lists = lists.saturating_mul(size_of::<IsoPacket>()) as u64;
-        lists.saturating_add(u64::from(self.length))
+        length.saturating_add(lists)
     }
 }
 
@@ -61,11 +65,12 @@ impl InFlight {
     }
 
     pub(super) fn remove(&mut self, id: TransferId) -> Option<Request> {
-        let at = self
-            .requests
-            .binary_search_by_key(&id, |request| request.id)
-            .ok()?;
-        let request = self.requests.remove(at)?;
+        let request = if self.requests.front()?.id == id {
+            self.requests.pop_front()?
+        } else {
+            let at = self.requests.binary_search_by_key(&id, |request| request.id);
+            self.requests.remove(at.ok()?)?
+        };
         self.bytes = self.bytes.saturating_sub(request.bytes());
         Some(request)
     }

@@ -4,9 +4,11 @@
 //! [`Frontend`](usb_transfer::Frontend). The kernel's `vhci_hcd`, handed a socket by the program
 //! itself, starts in the session at once.
 
+mod exports;
 mod handshake;
 mod in_flight;
 mod session;
 
+pub use exports::{ExportState, Exports};
 pub use handshake::{Handshake, HandshakeEvent, ImportRequest, ListRequest};
 pub use session::Session;

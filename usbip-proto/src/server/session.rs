@@ -1,17 +1,15 @@
 //! A session: the requests for one device.
 
 use alloc::vec::Vec;
-use core::num::NonZeroUsize;
-
 use bytes::BytesMut;
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed, feature, request};
 use usb_transfer::{
     Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status,
-    Step, Transfer, TransferIds, TxQueue, Wants, Wire,
+    Step, Transfer, TransferIds, TxQueue, Wire,
 };
 
 use super::in_flight::{InFlight, Request, SpareLists};
-use crate::read_ahead::ReadAhead;
+use crate::session::{self, End, Io, Message};
 use crate::wire::urb::{self, Header};
 use crate::wire::{iso, skip, take_payload};
 use crate::{DeviceId, Limits, ProtocolError};
@@ -65,27 +63,7 @@ pub struct Session {
     event: Option<HostEvent>,
     /// A port reset to be acknowledged when the function has been reset.
     reset_seqnum: Option<u32>,
-    tx: TxQueue,
-    read_ahead: ReadAhead,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Open,
-    /// Nothing more is read; the last event may still be due.
-    Over {
-        error: Option<ProtocolError>,
-        reset_told: bool,
-    },
-}
-
-/// What the bytes at the front are.
-enum Message {
-    /// Dealt with.
-    Taken,
-    /// Incomplete; so many bytes are missing.
-    Missing(NonZeroUsize),
+    io: Io,
 }
 
 impl Session {
@@ -100,15 +78,13 @@ impl Session {
         Self {
             device_id,
             speed,
+            io: Io::new(tx, limits.tx_high_water),
             limits,
             ids: TransferIds::default(),
             in_flight: InFlight::default(),
             spare_lists: SpareLists::default(),
             event: None,
             reset_seqnum: None,
-            tx,
-            read_ahead: ReadAhead::default(),
-            state: State::Open,
         }
     }
 
@@ -118,67 +94,10 @@ impl Session {
     pub fn footprint(&self) -> usize {
         let lists = self.spare_lists.footprint();
         let tables = self.in_flight.footprint().saturating_add(lists);
-        tables.saturating_add(self.tx.footprint())
+        tables.saturating_add(self.io.tx.footprint())
     }
 
-    fn over(&mut self, error: Option<ProtocolError>) {
-        if matches!(self.state, State::Open) {
-            self.state = State::Over {
-                error,
-                reset_told: false,
-            };
-        }
-    }
-
-    fn message(&mut self, rx: &mut BytesMut) -> Result<Message, ProtocolError> {
-        let Some(header) = Header::parse(rx) else {
-            return Ok(missing(rx, Header::LENGTH));
-        };
-        let found = DeviceId::from_u32(header.device_id.get());
-        let command = header.command.get();
-        if !matches!(command, urb::CMD_SUBMIT | urb::CMD_UNLINK) {
-            let expected = "1 (submit) or 2 (unlink)";
-            return Err(ProtocolError::Command {
-                found: command,
-                expected,
-            });
-        }
-        if found != self.device_id {
-            return Err(ProtocolError::DeviceId {
-                found,
-                expected: self.device_id,
-            });
-        }
-        let seqnum = header.seqnum.get();
-        if command == urb::CMD_UNLINK {
-            let target = header.word.get();
-            skip(rx, Header::LENGTH);
-            self.read_ahead.record(Header::LENGTH);
-            return self.unlink(seqnum, target);
-        }
-        let submit = Submit::parse(header, &self.limits)?;
-        let total = submit.message_length();
-        if rx.len() < total {
-            return Ok(missing(rx, total));
-        }
-        self.read_ahead.record(total);
-        if self.in_flight.has_seqnum(seqnum) {
-            return Err(ProtocolError::DuplicateSeqnum { seqnum });
-        }
-        skip(rx, Header::LENGTH);
-        let payload = match submit.direction {
-            Direction::Out => Payload::Out(take_payload(rx, submit.buffer())),
-            Direction::In => Payload::In {
-                length: submit.length,
-            },
-        };
-        let mut packets = self.spare_lists.take();
-        submit.take_packets(rx, &mut packets)?;
-        self.submit(&submit, payload, packets);
-        Ok(Message::Taken)
-    }
-
-    fn unlink(&mut self, seqnum: u32, target: u32) -> Result<Message, ProtocolError> {
+    fn unlink(&mut self, seqnum: u32, target: u32) -> Result<(), ProtocolError> {
         if self.in_flight.has_seqnum(seqnum) {
             return Err(ProtocolError::DuplicateSeqnum { seqnum });
         }
@@ -192,17 +111,15 @@ impl Session {
                 request.unlink = Some(seqnum);
                 self.event = Some(HostEvent::Cancel(request.id));
             }
-            None => Header::ret_unlink(seqnum, 0).put(&mut self.tx),
+            None => Header::ret_unlink(seqnum, Status::COMPLETED).put(&mut self.io.tx),
         }
-        Ok(Message::Taken)
+        Ok(())
     }
 
     /// Hands a whole request on, or answers what is not the device's to answer.
+    #[inline]
     fn submit(&mut self, submit: &Submit, payload: Payload, packets: Vec<IsoPacket>) {
-        let seqnum = submit.seqnum;
         let id = self.ids.mint();
-        let endpoint = EndpointAddress::CONTROL_OUT;
-        let endpoint = EndpointAddress::new(submit.endpoint, submit.direction).unwrap_or(endpoint);
         let kind = match (submit.endpoint, submit.packets) {
             (0, _) => Kind::Control(submit.setup),
             (_, 0) => Kind::Data { stream: None },
@@ -212,37 +129,36 @@ impl Session {
                 Kind::Isochronous(list)
             }
         };
-        let transfer = Transfer::new(id, endpoint, kind, settle_direction(payload, submit))
-            .with_flags(submit.flags())
-            .with_interval(submit.interval(self.speed));
+        let endpoint = EndpointAddress::new(submit.endpoint, submit.direction);
+        let endpoint = endpoint.unwrap_or(EndpointAddress::CONTROL_OUT);
+        let mut transfer = Transfer::new(id, endpoint, kind, settle_direction(payload, submit));
+        transfer.flags = submit.flags();
+        transfer.interval = submit.interval(self.speed);
         let request = Request {
             id,
-            seqnum,
+            seqnum: submit.seqnum,
             direction: submit.direction,
             length: submit.length,
             packets,
-            short_not_ok: submit.short_not_ok(),
+            short_not_ok: transfer.flags.short_not_ok,
             unlink: None,
         };
         let bytes = self.in_flight.bytes().saturating_add(request.bytes());
-        let refused = if self.in_flight.len() >= self.limits.max_in_flight
-            || bytes > self.limits.max_in_flight_bytes
-        {
-            Some(Status::NO_MEMORY)
-        } else if !transfer.is_consistent() {
-            Some(Status::INVALID)
-        } else {
-            None
-        };
-        if let Some(status) = refused {
-            self.ret_submit(request, transfer.fail(status));
-            return;
+        let is_full = self.in_flight.len() >= self.limits.max_in_flight
+            || bytes > self.limits.max_in_flight_bytes;
+        if is_full || !transfer.is_consistent() {
+            let status = if is_full {
+                Status::NO_MEMORY
+            } else {
+                Status::INVALID
+            };
+            return self.ret_submit(request, transfer.fail(status));
         }
         match submit.host_request() {
             // vhci answers it itself; other clients may not.
             Some(HostRequest::SetAddress) => self.ret_submit(request, transfer.complete_out()),
             Some(HostRequest::PortReset) => {
-                self.reset_seqnum = Some(seqnum);
+                self.reset_seqnum = Some(submit.seqnum);
                 self.event = Some(HostEvent::Reset);
             }
             None => {
@@ -254,54 +170,124 @@ impl Session {
 
     /// After the function was reset and has completed what that stopped: says so.
     fn acknowledge_reset(&mut self) {
-        if self.event.is_none() {
+        if self.reset_seqnum.is_some() && self.event.is_none() {
             if let Some(seqnum) = self.reset_seqnum.take() {
-                Header::ret_submit(seqnum, 0, 0).put(&mut self.tx);
+                Header::ret_submit(seqnum, Status::COMPLETED, 0).put(&mut self.io.tx);
             }
         }
     }
 
-    fn ret_submit(&mut self, mut request: Request, completion: Completion) {
-        let Completion {
-            mut status,
-            actual,
-            packets: results,
-            ..
-        } = completion;
-        let (mut taken, mut data) = match (request.direction, actual) {
-            (Direction::Out, Actual::Out(taken)) => (taken.min(request.length), Segments::new()),
+    #[inline]
+    fn ret_submit(&mut self, request: Request, completion: Completion) {
+        let (length, mut status) = (request.length, completion.status);
+        let (taken, mut data) = match (request.direction, completion.actual) {
+            (Direction::Out, Actual::Out(taken)) => (taken.min(length), Segments::new()),
             (Direction::In, Actual::In(data)) => (0, data),
             // The other direction's result is none.
             (_, Actual::Out(_) | Actual::In(_)) => (0, Segments::new()),
         };
-        if data.len() > request.length as usize {
-            data.truncate(request.length as usize);
-            status = Status::OVERFLOW;
+        let mut brought = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        if brought > length {
+            data.truncate(length as usize);
+            (brought, status) = (length, Status::OVERFLOW);
         }
         if !request.packets.is_empty() {
-            settle_packets(&mut request, &results, &data);
-            let moved = request.packets.iter().map(|packet| packet.actual);
-            taken = moved.fold(0, u32::saturating_add);
-            data.truncate(taken as usize);
-        } else if request.direction == Direction::In {
-            taken = u32::try_from(data.len()).unwrap_or(request.length);
-            if request.short_not_ok && status.is_completed() && taken < request.length {
-                status = Status::SHORT;
-            }
+            return self.ret_submit_packets(request, status, completion.packets, data);
         }
-        let actual = i32::try_from(taken).unwrap_or(i32::MAX);
-        let mut header = Header::ret_submit(request.seqnum, status.errno(), actual);
+        if request.short_not_ok && status.is_completed() && brought < length {
+            status = Status::SHORT;
+        }
+        Header::ret_submit(request.seqnum, status, taken.saturating_add(brought))
+            .put(&mut self.io.tx);
+        self.io.tx.put_segments(data);
+    }
+
+    /// The reply to an isochronous request; `data` is at most as long as asked.
+    #[inline(never)]
+    fn ret_submit_packets(
+        &mut self,
+        mut request: Request,
+        status: Status,
+        results: Vec<IsoPacket>,
+        mut data: Segments,
+    ) {
+        settle_packets(&mut request, &results, &data);
         let packets = &request.packets;
+        let moved = packets.iter().map(|packet| packet.actual);
+        let moved = moved.fold(0, u32::saturating_add);
+        data.truncate(moved as usize);
         let failed = packets.iter().filter(|each| !each.status.is_completed());
+        let mut header = Header::ret_submit(request.seqnum, status, moved);
         header.packets = i32::try_from(packets.len()).unwrap_or(0).into();
         header.interval = i32::try_from(failed.count()).unwrap_or(0).into();
-        header.put(&mut self.tx);
-        self.tx.put_segments(data);
+        header.put(&mut self.io.tx);
+        self.io.tx.put_segments(data);
         for packet in packets {
-            iso::put(packet, &mut self.tx);
+            iso::put(packet, &mut self.io.tx);
         }
         self.spare_lists.put(request.packets);
         self.spare_lists.put(results);
+    }
+}
+
+impl End for Session {
+    fn io(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    fn has_event(&self) -> bool {
+        self.event.is_some()
+    }
+
+    fn message(&mut self, rx: &mut BytesMut) -> Result<Message, ProtocolError> {
+        let Some(header) = Header::parse(rx) else {
+            return Ok(Message::of_length(Header::LENGTH, rx));
+        };
+        let command = header.command.get();
+        if !matches!(command, urb::CMD_SUBMIT | urb::CMD_UNLINK) {
+            return Err(ProtocolError::Command {
+                found: command,
+                expected: "1 (submit) or 2 (unlink)",
+            });
+        }
+        let found = DeviceId::from_u32(header.device_id.get());
+        if found != self.device_id {
+            return Err(ProtocolError::DeviceId {
+                found,
+                expected: self.device_id,
+            });
+        }
+        let seqnum = header.seqnum.get();
+        if command == urb::CMD_UNLINK {
+            let target = header.word.get();
+            self.io.read_ahead.record(Header::LENGTH, rx);
+            skip(rx, Header::LENGTH);
+            self.unlink(seqnum, target)?;
+            return Ok(Message::Taken);
+        }
+        let submit = Submit::parse(header, &self.limits)?;
+        let total = submit.message_length();
+        if let missing @ Message::Missing(_) = Message::of_length(total, rx) {
+            return Ok(missing);
+        }
+        self.io.read_ahead.record(total, rx);
+        if self.in_flight.has_seqnum(seqnum) {
+            return Err(ProtocolError::DuplicateSeqnum { seqnum });
+        }
+        skip(rx, Header::LENGTH);
+        let payload = match submit.direction {
+            Direction::Out => Payload::Out(take_payload(rx, submit.buffer())),
+            Direction::In => Payload::In {
+                length: submit.length,
+            },
+        };
+        let mut packets = Vec::new();
+        if submit.packets > 0 {
+            packets = self.spare_lists.take();
+            submit.take_packets(rx, &mut packets)?;
+        }
+        self.submit(&submit, payload, packets);
+        Ok(Message::Taken)
     }
 }
 
@@ -310,79 +296,41 @@ impl Wire for Session {
 
     fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
         self.acknowledge_reset();
-        loop {
-            if let State::Over { error, reset_told } = &self.state {
-                if !reset_told || self.event.is_some() {
-                    return error.clone().map_or(Ok(Step::Ready), Err);
-                }
-                let wants = Wants {
-                    read: None,
-                    write: !self.tx.is_empty(),
-                };
-                return error.clone().map_or(Ok(Step::Io(wants)), Err);
-            }
-            if self.event.is_some() {
-                return Ok(Step::Ready);
-            }
-            let write = !self.tx.is_empty();
-            if bytes::Buf::remaining(&self.tx) >= self.limits.tx_high_water {
-                return Ok(Step::Io(Wants { read: None, write }));
-            }
-            match self.message(rx) {
-                Ok(Message::Taken) => {}
-                Ok(Message::Missing(missing)) => {
-                    self.read_ahead.make_room(rx, missing);
-                    return Ok(Step::Io(Wants {
-                        read: Some(missing),
-                        write,
-                    }));
-                }
-                Err(error) => {
-                    self.over(Some(error.clone()));
-                    return Err(error);
-                }
-            }
-        }
+        session::receive(self, rx)
     }
 
     fn tx(&mut self) -> &mut TxQueue {
-        &mut self.tx
+        &mut self.io.tx
     }
 
     fn end(&mut self) {
-        self.over(None);
+        session::finish(self, None);
     }
 }
 
 impl Frontend for Session {
     fn poll(&mut self) -> Option<HostEvent> {
-        if let Some(event) = self.event.take() {
-            return Some(event);
+        if self.event.is_some() {
+            return self.event.take();
         }
         self.acknowledge_reset();
-        match &mut self.state {
-            State::Over { reset_told, .. } if !*reset_told => {
-                *reset_told = true;
-                Some(HostEvent::Reset)
-            }
-            State::Open | State::Over { .. } => None,
-        }
+        self.io.tells_end().then_some(HostEvent::Reset)
     }
 
     fn complete(&mut self, completion: Completion) {
         let Some(request) = self.in_flight.remove(completion.id) else {
             return;
         };
-        if matches!(self.state, State::Over { .. }) {
+        if !self.io.is_open() {
             return;
         }
         match request.unlink {
             Some(unlink) if completion.status == Status::CANCELLED => {
-                Header::ret_unlink(unlink, Status::CANCELLED.errno()).put(&mut self.tx);
+                Header::ret_unlink(unlink, Status::CANCELLED).put(&mut self.io.tx);
             }
             Some(unlink) => {
                 self.ret_submit(request, completion);
-                Header::ret_unlink(unlink, 0).put(&mut self.tx);
+                Header::ret_unlink(unlink, Status::COMPLETED).put(&mut self.io.tx);
             }
             None => self.ret_submit(request, completion),
         }
@@ -390,7 +338,7 @@ impl Frontend for Session {
 
     fn detach(&mut self) {
         // The protocol has no word for it: the connection ends.
-        self.over(None);
+        session::finish(self, None);
     }
 
     fn pending(&self) -> usize {
@@ -540,12 +488,19 @@ impl Submit {
         }
     }
 
-    /// In 125 µs: the field counts frames of 1 ms up to full speed (`urb->interval`).
+    /// In 125 µs: the field counts frames of 1 ms up to full speed (`urb->interval`). What is
+    /// isochronous has one, whatever the client says; what else is periodic, only the endpoint
+    /// knows.
     fn interval(&self, speed: Speed) -> u32 {
+        let interval = if self.packets > 0 {
+            self.raw_interval.max(1)
+        } else {
+            self.raw_interval
+        };
         match speed {
             _ if self.is_control() => 0,
-            Speed::Low | Speed::Full => self.raw_interval.saturating_mul(8),
-            _ => self.raw_interval,
+            Speed::Low | Speed::Full => interval.saturating_mul(8),
+            _ => interval,
         }
     }
 
@@ -592,8 +547,4 @@ fn settle_packets(request: &mut Request, results: &[IsoPacket], data: &Segments)
         packet.status = result.status;
         left = left.saturating_sub(packet.actual);
     }
-}
-
-fn missing(rx: &BytesMut, total: usize) -> Message {
-    NonZeroUsize::new(total.saturating_sub(rx.len())).map_or(Message::Taken, Message::Missing)
 }

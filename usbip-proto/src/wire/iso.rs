@@ -1,9 +1,11 @@
 //! Isochronous packets (`drivers/usb/usbip/usbip_common.h`,
 //! `struct usbip_iso_packet_descriptor`), 16 bytes each.
 
-use usb_transfer::{IsoPacket, Status, TxQueue};
+use usb_transfer::{IsoPacket, TxQueue};
 use zerocopy::byteorder::big_endian::{I32, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::urb;
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -26,7 +28,7 @@ pub(crate) fn parse(bytes: &[u8]) -> impl Iterator<Item = IsoPacket> {
             offset: layout.offset.get(),
             length: layout.length.get(),
             actual: layout.actual.get(),
-            status: Status::from_errno(layout.status.get()),
+            status: urb::from_errno(layout.status.get()),
         })
     })
 }
@@ -36,7 +38,7 @@ pub(crate) fn put(packet: &IsoPacket, tx: &mut TxQueue) {
         offset: packet.offset.into(),
         length: packet.length.into(),
         actual: packet.actual.into(),
-        status: packet.status.errno().into(),
+        status: urb::to_errno(packet.status).into(),
     };
     tx.put_slice(layout.as_bytes());
 }
