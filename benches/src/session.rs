@@ -7,8 +7,8 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 use usb_descriptors::Speed;
 use usb_transfer::{
-    Frontend, Function, FunctionEvent, HostEvent, Payload, Step, Transfer, TransferId, TxQueue,
-    Wire, exchange,
+    Completion, Frontend, Function, FunctionEvent, HostEvent, Payload, Step, Transfer, TransferId,
+    TxQueue, Wire, exchange,
 };
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
@@ -117,16 +117,31 @@ impl<F: Function> Server for Serving<F> {
 pub struct Turning {
     session: Session,
     rx: BytesMut,
-    store: Bytes,
+    data: Bytes,
 }
 
 impl Turning {
-    /// A session whose device brings these bytes.
-    pub fn new(store: Bytes) -> Self {
+    /// A session whose device brings just these bytes.
+    pub fn new(data: Bytes) -> Self {
         Self {
             session: Session::new(DeviceId::default(), Speed::Super, Limits::default()),
             rx: BytesMut::new(),
-            store,
+            data,
+        }
+    }
+}
+
+impl Turning {
+    /// The device.
+    // Its name is what `benches/instructions` leaves out.
+    #[inline(never)]
+    fn answer(&self, transfer: Transfer) -> Completion {
+        match &transfer.payload {
+            Payload::In { .. } => transfer.complete_in(self.data.clone()),
+            Payload::Out(data) => {
+                black_box(data.as_ptr());
+                transfer.complete_out()
+            }
         }
     }
 }
@@ -134,43 +149,36 @@ impl Turning {
 impl Server for Turning {
     fn bring(&mut self, urb: &Urb, count: usize) {
         write(self.session.tx());
-        for _ in 0..count {
-            let mut message = &urb.message[..];
-            while !message.is_empty() {
-                // Into the room that the session made, as a socket does.
-                let room = self.rx.capacity() - self.rx.len();
-                let (read, rest) = message.split_at(room.min(message.len()));
-                self.rx.extend_from_slice(read);
-                message = rest;
-                if !message.is_empty() {
-                    let wants = self.session.receive(&mut self.rx);
-                    assert!(matches!(wants, Ok(Step::Io(_))), "the rest is missing");
-                }
+        let mut messages = urb.message.repeat(count);
+        loop {
+            let wants = match self.session.receive(&mut self.rx) {
+                Ok(Step::Io(wants)) => wants,
+                other => panic!("more than was brought: {other:?}"),
+            };
+            // Into the room that the session makes, as a socket does.
+            let missing = wants.read.expect("it reads always").get();
+            let room = missing.max(self.rx.capacity() - self.rx.len());
+            let rest = messages.split_off(room.min(messages.len()));
+            self.rx.extend_from_slice(&messages);
+            messages = rest;
+            if messages.is_empty() {
+                break;
             }
         }
     }
 
-    /// The whole way of each message: header, event, completion, reply; until more is wanted.
+    /// The whole way of a message: header, event, completion, reply.
     // Its name is what `benches/instructions` counts.
     #[inline(never)]
     fn serve(&mut self) {
-        while let Ok(Step::Ready) = self.session.receive(&mut self.rx) {
-            let Some(HostEvent::Submit(transfer)) = self.session.poll() else {
-                panic!("only submits were brought");
-            };
-            let completion = match &transfer.payload {
-                Payload::In { length } => {
-                    let data = self.store.slice(..*length as usize);
-                    transfer.complete_in(data)
-                }
-                Payload::Out(data) => {
-                    black_box(data.as_ptr());
-                    transfer.complete_out()
-                }
-            };
-            self.session.complete(completion);
-        }
-        assert!(self.rx.is_empty(), "whole messages");
+        let Ok(Step::Ready) = self.session.receive(&mut self.rx) else {
+            panic!("a message was brought");
+        };
+        let Some(HostEvent::Submit(transfer)) = self.session.poll() else {
+            panic!("a submit was brought");
+        };
+        let completion = self.answer(transfer);
+        self.session.complete(completion);
     }
 }
 

@@ -25,8 +25,8 @@ static ZEROS: [u8; 4096] = [0; 4096];
 pub struct Segments {
     /// Empty only if `tail` is empty too.
     head: Bytes,
-    /// No piece is empty.
-    tail: Vec<Bytes>,
+    /// No piece is empty, nor is the list. Most have none, which costs nothing to move or to drop.
+    tail: Option<Vec<Bytes>>,
 }
 
 impl Segments {
@@ -35,7 +35,7 @@ impl Segments {
     pub const fn new() -> Self {
         Self {
             head: Bytes::new(),
-            tail: Vec::new(),
+            tail: None,
         }
     }
 
@@ -50,9 +50,12 @@ impl Segments {
     /// Bytes in all.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tail.iter().fold(self.head.len(), |sum, piece| {
-            sum.saturating_add(piece.len())
-        })
+        self.tail
+            .iter()
+            .flatten()
+            .fold(self.head.len(), |sum, piece| {
+                sum.saturating_add(piece.len())
+            })
     }
 
     /// Whether there is none.
@@ -69,7 +72,7 @@ impl Segments {
         if self.head.is_empty() {
             self.head = piece;
         } else {
-            self.tail.push(piece);
+            self.tail.get_or_insert_default().push(piece);
         }
     }
 
@@ -94,18 +97,18 @@ impl Segments {
         Some(&self.head)
             .filter(|head| !head.is_empty())
             .into_iter()
-            .chain(&self.tail)
+            .chain(self.tail.iter().flatten())
     }
 
     /// The first piece, perhaps empty, and the others.
-    pub(crate) fn into_parts(self) -> (Bytes, Vec<Bytes>) {
+    pub(crate) fn into_parts(self) -> (Bytes, Option<Vec<Bytes>>) {
         (self.head, self.tail)
     }
 
     /// Takes off the first `length` bytes, or all where there are fewer.
     #[must_use]
     pub fn split_to(&mut self, length: usize) -> Self {
-        if self.tail.is_empty() {
+        if self.tail.is_none() {
             // The common case, without a new list.
             return Self::from(self.head.split_to(length.min(self.head.len())));
         }
@@ -127,7 +130,7 @@ impl Segments {
 
     /// Drops what is beyond `length` bytes.
     pub fn truncate(&mut self, length: usize) {
-        if self.tail.is_empty() {
+        if self.tail.is_none() {
             self.head.truncate(length);
         } else if length < self.len() {
             *self = self.split_to(length);
@@ -152,7 +155,7 @@ impl Segments {
     /// The bytes in one piece: the piece itself if there is one, else a copy.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        if self.tail.is_empty() {
+        if self.tail.is_none() {
             return self.head.clone();
         }
         let mut joined = BytesMut::with_capacity(self.len());
@@ -166,7 +169,7 @@ impl From<Bytes> for Segments {
     fn from(piece: Bytes) -> Self {
         Self {
             head: piece,
-            tail: Vec::new(),
+            tail: None,
         }
     }
 }
@@ -199,7 +202,7 @@ impl IntoIterator for Segments {
         Some(self.head)
             .filter(|head| !head.is_empty())
             .into_iter()
-            .chain(self.tail)
+            .chain(self.tail.unwrap_or_default())
     }
 }
 

@@ -74,13 +74,10 @@ impl TxQueue {
     }
 
     /// Adds a copy of `bytes`: a header.
-    #[inline]
+    #[inline(always)]
     pub fn put_slice(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
-        }
-        if self.small.capacity().saturating_sub(self.small.len()) < bytes.len() {
-            self.make_room();
         }
         self.small.extend_from_slice(bytes);
         self.remaining = self.remaining.saturating_add(bytes.len());
@@ -91,18 +88,8 @@ impl TxQueue {
         }
     }
 
-    /// Gives up the bytes that were written, where they are at least as many as those to be moved:
-    /// what is queued is moved once at most for each byte that is written.
-    #[cold]
-    fn make_room(&mut self) {
-        if self.written >= self.small.len().saturating_sub(self.written) {
-            self.small.drain(..self.written);
-            self.written = 0;
-        }
-    }
-
     /// Adds a payload: a reference to it, or a copy if it is small.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, payload: Bytes) {
         if payload.len() < Self::COPY_BELOW {
             self.put_slice(&payload);
@@ -113,11 +100,13 @@ impl TxQueue {
     }
 
     /// Adds all pieces of a payload.
-    #[inline]
+    #[inline(always)]
     pub fn put_segments(&mut self, payload: Segments) {
         let (head, tail) = payload.into_parts();
         self.put(head);
-        tail.into_iter().for_each(|piece| self.put(piece));
+        if let Some(tail) = tail {
+            tail.into_iter().for_each(|piece| self.put(piece));
+        }
     }
 
     /// Forgets all that was not yet written.
@@ -202,8 +191,9 @@ impl Buf for TxQueue {
                 self.chunks.pop_front();
             }
         }
-        if self.written == self.small.len() {
-            self.small.clear();
+        // Moves what is left once for each byte that was written, at most.
+        if self.written >= self.small.len().saturating_sub(self.written) {
+            self.small.drain(..self.written);
             self.written = 0;
         }
     }

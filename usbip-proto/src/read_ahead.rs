@@ -27,7 +27,7 @@ impl ReadAhead {
     const WINDOW: u8 = 64;
 
     /// The message at the front of `rx` is all there and about to be taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&mut self, message: usize, rx: &BytesMut) {
         // The read that brought it may have left something behind if it filled the buffer.
         let came = if rx.len() < rx.capacity() {

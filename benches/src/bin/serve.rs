@@ -18,8 +18,11 @@ fn main() {
             Urb::bulk_in(size),
         ),
         "out" => (Box::new(Serving::new(Echo::new(store.clone()))), out()),
-        "alone-in" => (Box::new(Turning::new(store.clone())), Urb::bulk_in(size)),
-        "alone-out" => (Box::new(Turning::new(store.clone())), out()),
+        "alone-in" => (
+            Box::new(Turning::new(store.slice(..size))),
+            Urb::bulk_in(size),
+        ),
+        "alone-out" => (Box::new(Turning::new(store.slice(..size))), out()),
         "copying-in" => (Box::new(Copying::new(store.to_vec())), Urb::bulk_in(size)),
         "copying-out" => (Box::new(Copying::new(store.to_vec())), out()),
         "read" => (

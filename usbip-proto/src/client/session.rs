@@ -258,7 +258,6 @@ impl Session {
         target: &Target,
         rx: &mut BytesMut,
     ) -> Result<(), ProtocolError> {
-        skip(rx, Header::LENGTH);
         let payload = take_payload(rx, reply.payload as usize);
         let length = reply.packets.saturating_mul(iso::LENGTH);
         let at = match *target {

@@ -83,7 +83,10 @@ impl Exports {
 
     /// Offers a device no more. A client that has it keeps it until its session ends.
     pub fn remove(&mut self, bus_id: BusId) -> Option<DeviceRecord> {
-        let at = self.devices.iter().position(|(device, _)| device.bus_id == bus_id)?;
+        let at = self
+            .devices
+            .iter()
+            .position(|(device, _)| device.bus_id == bus_id)?;
         Some(self.devices.remove(at).0)
     }
 
@@ -91,7 +94,10 @@ impl Exports {
     /// added. For [`Handshake::list`](super::Handshake::list).
     #[doc(alias = "OP_REP_DEVLIST")]
     pub fn listed(&self) -> impl Iterator<Item = &DeviceRecord> + Clone {
-        let shown = self.devices.iter().filter(|(_, state)| *state != ExportState::InUse);
+        let shown = self
+            .devices
+            .iter()
+            .filter(|(_, state)| *state != ExportState::InUse);
         shown.map(|(device, _)| device)
     }
 

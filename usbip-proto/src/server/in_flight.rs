@@ -4,7 +4,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use usb_descriptors::Direction;
-use usb_transfer::{IsoPacket, TransferId};
+use usb_transfer::{IsoPacket, Transfer, TransferId};
+
+use super::session::Submit;
 
 /// What a reply needs to know of its request.
 #[derive(Debug)]
@@ -23,6 +25,19 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// A request of a transfer, and where its packets lie.
+    pub(super) fn new(submit: &Submit, transfer: &Transfer, packets: Vec<IsoPacket>) -> Self {
+        Self {
+            id: transfer.id,
+            seqnum: submit.seqnum,
+            direction: submit.direction,
+            length: submit.length,
+            packets,
+            short_not_ok: transfer.flags.short_not_ok,
+            unlink: None,
+        }
+    }
+
     /// What it counts against [`Limits::max_in_flight_bytes`](crate::Limits).
     pub(super) fn bytes(&self) -> u64 {
         let length = u64::from(self.length);
@@ -40,6 +55,7 @@ impl Request {
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     requests: VecDeque<Request>,
+    /// That all of them carry or ask for.
     bytes: u64,
 }
 
@@ -48,29 +64,32 @@ impl InFlight {
         self.requests.len()
     }
 
-    /// Bytes that all of them carry or ask for.
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     pub(super) fn footprint(&self) -> usize {
         self.requests
             .capacity()
             .saturating_mul(size_of::<Request>())
     }
 
-    pub(super) fn push(&mut self, request: Request) {
-        self.bytes = self.bytes.saturating_add(request.bytes());
+    /// Bytes with one more.
+    pub(super) fn bytes_with(&self, request: &Request) -> u64 {
+        self.bytes.saturating_add(request.bytes())
+    }
+
+    /// `bytes` as [`bytes_with`](Self::bytes_with) says.
+    pub(super) fn push(&mut self, request: Request, bytes: u64) {
+        self.bytes = bytes;
         self.requests.push_back(request);
     }
 
     pub(super) fn remove(&mut self, id: TransferId) -> Option<Request> {
-        let request = if self.requests.front()?.id == id {
-            self.requests.pop_front()?
-        } else {
-            let at = self.requests.binary_search_by_key(&id, |request| request.id);
-            self.requests.remove(at.ok()?)?
-        };
+        let mut request = self.requests.pop_front()?;
+        if request.id != id {
+            self.requests.push_front(request);
+            let at = self
+                .requests
+                .binary_search_by_key(&id, |request| request.id);
+            request = self.requests.remove(at.ok()?)?;
+        }
         self.bytes = self.bytes.saturating_sub(request.bytes());
         Some(request)
     }

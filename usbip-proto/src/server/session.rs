@@ -1,7 +1,7 @@
 //! A session: the requests for one device.
 
 use alloc::vec::Vec;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed, feature, request};
 use usb_transfer::{
     Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status,
@@ -116,101 +116,117 @@ impl Session {
         Ok(())
     }
 
-    /// Hands a whole request on, or answers what is not the device's to answer.
-    #[inline]
-    fn submit(&mut self, submit: &Submit, payload: Payload, packets: Vec<IsoPacket>) {
-        let id = self.ids.mint();
-        let kind = match (submit.endpoint, submit.packets) {
-            (0, _) => Kind::Control(submit.setup),
-            (_, 0) => Kind::Data { stream: None },
-            _ => {
-                let mut list = self.spare_lists.take();
-                list.extend_from_slice(&packets);
-                Kind::Isochronous(list)
-            }
+    #[inline(never)]
+    fn isochronous(
+        &mut self,
+        submit: &Submit,
+        payload: Payload,
+        rx: &mut BytesMut,
+    ) -> Result<(), ProtocolError> {
+        let mut packets = self.spare_lists.take();
+        submit.take_packets(rx, &mut packets)?;
+        let mut list = self.spare_lists.take();
+        list.extend_from_slice(&packets);
+        let transfer = self.transfer(submit, Kind::Isochronous(list), payload);
+        self.start(Request::new(submit, &transfer, packets), transfer);
+        Ok(())
+    }
+
+    /// Hands a control request on, or answers what is not the device's to answer.
+    #[inline(never)]
+    fn control(&mut self, submit: &Submit, payload: Payload) {
+        let setup = SetupPacket::from_bytes(submit.setup);
+        let payload = match payload {
+            // Without a data stage it may come as IN with an empty buffer: callers of
+            // `usb_control_msg` choose the pipe by the request's direction bit.
+            Payload::In { length: 0 } if setup.length == 0 => Payload::Out(Bytes::new()),
+            other => other,
         };
-        let endpoint = EndpointAddress::new(submit.endpoint, submit.direction);
-        let endpoint = endpoint.unwrap_or(EndpointAddress::CONTROL_OUT);
-        let mut transfer = Transfer::new(id, endpoint, kind, settle_direction(payload, submit));
-        transfer.flags = submit.flags();
-        transfer.interval = submit.interval(self.speed);
-        let request = Request {
-            id,
-            seqnum: submit.seqnum,
-            direction: submit.direction,
-            length: submit.length,
-            packets,
-            short_not_ok: transfer.flags.short_not_ok,
-            unlink: None,
-        };
-        let bytes = self.in_flight.bytes().saturating_add(request.bytes());
-        let is_full = self.in_flight.len() >= self.limits.max_in_flight
-            || bytes > self.limits.max_in_flight_bytes;
-        if is_full || !transfer.is_consistent() {
-            let status = if is_full {
-                Status::NO_MEMORY
-            } else {
-                Status::INVALID
-            };
-            return self.ret_submit(request, transfer.fail(status));
+        let transfer = self.transfer(submit, Kind::Control(setup), payload);
+        let request = Request::new(submit, &transfer, Vec::new());
+        if !transfer.is_consistent() {
+            return self.ret_submit(request, transfer.fail(Status::INVALID));
         }
-        match submit.host_request() {
+        match HostRequest::of(setup) {
             // vhci answers it itself; other clients may not.
             Some(HostRequest::SetAddress) => self.ret_submit(request, transfer.complete_out()),
             Some(HostRequest::PortReset) => {
                 self.reset_seqnum = Some(submit.seqnum);
                 self.event = Some(HostEvent::Reset);
             }
-            None => {
-                self.in_flight.push(request);
-                self.event = Some(HostEvent::Submit(transfer));
-            }
+            None => self.start(request, transfer),
         }
+    }
+
+    #[inline(always)]
+    fn transfer(&mut self, submit: &Submit, kind: Kind, payload: Payload) -> Transfer {
+        let mut transfer = Transfer::new(self.ids.mint(), submit.endpoint, kind, payload);
+        transfer.flags = submit.flags();
+        transfer.interval = submit.interval(self.speed);
+        transfer
+    }
+
+    /// Hands a transfer on, if there is room for it.
+    #[inline(always)]
+    fn start(&mut self, request: Request, transfer: Transfer) {
+        let bytes = self.in_flight.bytes_with(&request);
+        if self.in_flight.len() >= self.limits.max_in_flight
+            || bytes > self.limits.max_in_flight_bytes
+        {
+            return self.ret_submit(request, transfer.fail(Status::NO_MEMORY));
+        }
+        self.in_flight.push(request, bytes);
+        self.event = Some(HostEvent::Submit(transfer));
     }
 
     /// After the function was reset and has completed what that stopped: says so.
-    fn acknowledge_reset(&mut self) {
-        if self.reset_seqnum.is_some() && self.event.is_none() {
-            if let Some(seqnum) = self.reset_seqnum.take() {
-                Header::ret_submit(seqnum, Status::COMPLETED, 0).put(&mut self.io.tx);
-            }
+    #[cold]
+    fn acknowledge_reset(&mut self, seqnum: u32) {
+        if self.event.is_none() {
+            self.reset_seqnum = None;
+            Header::ret_submit(seqnum, Status::COMPLETED, 0).put(&mut self.io.tx);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn ret_submit(&mut self, request: Request, completion: Completion) {
-        let (length, mut status) = (request.length, completion.status);
-        let (taken, mut data) = match (request.direction, completion.actual) {
-            (Direction::Out, Actual::Out(taken)) => (taken.min(length), Segments::new()),
-            (Direction::In, Actual::In(data)) => (0, data),
-            // The other direction's result is none.
-            (_, Actual::Out(_) | Actual::In(_)) => (0, Segments::new()),
-        };
-        let mut brought = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        if brought > length {
-            data.truncate(length as usize);
-            (brought, status) = (length, Status::OVERFLOW);
-        }
+        let (seqnum, length, mut status) = (request.seqnum, request.length, completion.status);
         if !request.packets.is_empty() {
-            return self.ret_submit_packets(request, status, completion.packets, data);
+            return self.ret_submit_packets(request, completion);
         }
-        if request.short_not_ok && status.is_completed() && brought < length {
+        let mut data = match (request.direction, completion.actual) {
+            (Direction::In, Actual::In(data)) => data,
+            (Direction::Out, Actual::Out(taken)) => {
+                let header = Header::ret_submit(seqnum, status, taken.min(length));
+                return header.put(&mut self.io.tx);
+            }
+            // The other direction's result is none.
+            (_, Actual::Out(_) | Actual::In(_)) => Segments::new(),
+        };
+        let mut moved = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        if moved > length {
+            data.truncate(length as usize);
+            (moved, status) = (length, Status::OVERFLOW);
+        }
+        if request.short_not_ok && status.is_completed() && moved < length {
             status = Status::SHORT;
         }
-        Header::ret_submit(request.seqnum, status, taken.saturating_add(brought))
-            .put(&mut self.io.tx);
+        Header::ret_submit(seqnum, status, moved).put(&mut self.io.tx);
         self.io.tx.put_segments(data);
     }
 
     /// The reply to an isochronous request; `data` is at most as long as asked.
-    #[inline(never)]
-    fn ret_submit_packets(
-        &mut self,
-        mut request: Request,
-        status: Status,
-        results: Vec<IsoPacket>,
-        mut data: Segments,
-    ) {
+    #[cold]
+    fn ret_submit_packets(&mut self, mut request: Request, completion: Completion) {
+        let (mut status, results) = (completion.status, completion.packets);
+        let mut data = match (request.direction, completion.actual) {
+            (Direction::In, Actual::In(data)) => data,
+            _ => Segments::new(),
+        };
+        if data.len() > request.length as usize {
+            data.truncate(request.length as usize);
+            status = Status::OVERFLOW;
+        }
         settle_packets(&mut request, &results, &data);
         let packets = &request.packets;
         let moved = packets.iter().map(|packet| packet.actual);
@@ -274,19 +290,23 @@ impl End for Session {
         if self.in_flight.has_seqnum(seqnum) {
             return Err(ProtocolError::DuplicateSeqnum { seqnum });
         }
-        skip(rx, Header::LENGTH);
         let payload = match submit.direction {
             Direction::Out => Payload::Out(take_payload(rx, submit.buffer())),
-            Direction::In => Payload::In {
-                length: submit.length,
-            },
+            Direction::In => {
+                skip(rx, Header::LENGTH);
+                Payload::In {
+                    length: submit.length,
+                }
+            }
         };
-        let mut packets = Vec::new();
-        if submit.packets > 0 {
-            packets = self.spare_lists.take();
-            submit.take_packets(rx, &mut packets)?;
+        if submit.is_control() {
+            self.control(&submit, payload);
+        } else if submit.packets > 0 {
+            self.isochronous(&submit, payload, rx)?;
+        } else {
+            let transfer = self.transfer(&submit, Kind::Data { stream: None }, payload);
+            self.start(Request::new(&submit, &transfer, Vec::new()), transfer);
         }
-        self.submit(&submit, payload, packets);
         Ok(Message::Taken)
     }
 }
@@ -295,7 +315,9 @@ impl Wire for Session {
     type Error = ProtocolError;
 
     fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
-        self.acknowledge_reset();
+        if let Some(seqnum) = self.reset_seqnum {
+            self.acknowledge_reset(seqnum);
+        }
         session::receive(self, rx)
     }
 
@@ -313,7 +335,9 @@ impl Frontend for Session {
         if self.event.is_some() {
             return self.event.take();
         }
-        self.acknowledge_reset();
+        if let Some(seqnum) = self.reset_seqnum {
+            self.acknowledge_reset(seqnum);
+        }
         self.io.tells_end().then_some(HostEvent::Reset)
     }
 
@@ -348,23 +372,36 @@ impl Frontend for Session {
 
 /// A checked CMD_SUBMIT header.
 #[derive(Debug)]
-struct Submit {
-    seqnum: u32,
-    endpoint: u8,
-    direction: Direction,
+pub(super) struct Submit {
+    pub(super) seqnum: u32,
+    endpoint: EndpointAddress,
+    pub(super) direction: Direction,
     /// Bytes of the buffer, at most `Limits::max_transfer`.
-    length: u32,
+    pub(super) length: u32,
     /// At most `Limits::max_iso_packets`; 0 on the control endpoint.
     packets: u32,
     flags: u32,
     raw_interval: u32,
-    setup: SetupPacket,
+    setup: [u8; 8],
 }
 
 /// Requests that a host's USB stack acts on, rather than the device.
 enum HostRequest {
     SetAddress,
     PortReset,
+}
+
+impl HostRequest {
+    fn of(setup: SetupPacket) -> Option<Self> {
+        // `bmRequestType` 0x23: class, to a port (USB 2.0, 11.24.2.13).
+        match (setup.request_type.0, setup.request) {
+            (0x00, request::SET_ADDRESS) => Some(Self::SetAddress),
+            (0x23, request::SET_FEATURE) if setup.value == feature::PORT_RESET => {
+                Some(Self::PortReset)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Submit {
@@ -376,7 +413,8 @@ impl Submit {
             found => return Err(ProtocolError::Direction { seqnum, found }),
         };
         let found = header.endpoint.get();
-        let endpoint = u8::try_from(found).ok().filter(|number| *number <= 15);
+        let number = u8::try_from(found).ok();
+        let endpoint = number.and_then(|number| EndpointAddress::new(number, direction));
         let endpoint = endpoint.ok_or(ProtocolError::Endpoint { seqnum, found })?;
         let found = header.length.get();
         let limit = limits.max_transfer;
@@ -390,7 +428,7 @@ impl Submit {
                 limit,
             })?;
         let found = header.packet_count();
-        let expected = if endpoint == 0 {
+        let expected = if endpoint.is_control() {
             0
         } else {
             limits.max_iso_packets
@@ -411,7 +449,7 @@ impl Submit {
             packets,
             flags: header.word.get(),
             raw_interval: u32::try_from(header.interval.get()).unwrap_or(0),
-            setup: header.setup(),
+            setup: header.setup,
         })
     }
 
@@ -470,14 +508,18 @@ impl Submit {
     }
 
     const fn is_control(&self) -> bool {
-        self.endpoint == 0
+        self.endpoint.is_control()
     }
 
     fn short_not_ok(&self) -> bool {
         self.flags & urb::SHORT_NOT_OK != 0 && self.packets == 0 && self.direction == Direction::In
     }
 
+    #[inline(always)]
     fn flags(&self) -> Flags {
+        if self.flags & (urb::SHORT_NOT_OK | urb::ZERO_PACKET | urb::ISO_ASAP) == 0 {
+            return Flags::default();
+        }
         Flags {
             short_not_ok: self.short_not_ok(),
             zero_packet: self.flags & urb::ZERO_PACKET != 0
@@ -502,31 +544,6 @@ impl Submit {
             Speed::Low | Speed::Full => interval.saturating_mul(8),
             _ => interval,
         }
-    }
-
-    fn host_request(&self) -> Option<HostRequest> {
-        if !self.is_control() {
-            return None;
-        }
-        // `bmRequestType` 0x23: class, to a port (USB 2.0, 11.24.2.13).
-        match (self.setup.request_type.0, self.setup.request) {
-            (0x00, request::SET_ADDRESS) => Some(HostRequest::SetAddress),
-            (0x23, request::SET_FEATURE) if self.setup.value == feature::PORT_RESET => {
-                Some(HostRequest::PortReset)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// A control request without a data stage may come as IN with an empty buffer: `usb_control_msg`
-/// callers choose the pipe by the request's direction bit.
-fn settle_direction(payload: Payload, submit: &Submit) -> Payload {
-    match payload {
-        Payload::In { length: 0 } if submit.is_control() && submit.setup.length == 0 => {
-            Payload::Out(bytes::Bytes::new())
-        }
-        other => other,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Requests and replies of a session (`drivers/usb/usbip/usbip_common.h`, `struct usbip_header`):
 //! 48 bytes each, then the payload, then the isochronous packets.
 
-use usb_descriptors::SetupPacket;
 use usb_transfer::{Status, TxQueue};
 use zerocopy::byteorder::big_endian::{I32, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -52,6 +51,7 @@ impl Header {
         Self::ref_from_prefix(rx).ok().map(|(header, _)| header)
     }
 
+    #[inline(always)]
     pub(crate) fn put(&self, tx: &mut TxQueue) {
         tx.put_slice(self.as_bytes());
     }
@@ -115,10 +115,6 @@ impl Header {
 
     pub(crate) const fn status(&self) -> Status {
         from_errno(i32::from_be_bytes(self.word.to_bytes()))
-    }
-
-    pub(crate) const fn setup(&self) -> SetupPacket {
-        SetupPacket::from_bytes(self.setup)
     }
 
     /// `number_of_packets` with the two ways of saying "not isochronous" made one: Linux sends 0,
