@@ -127,6 +127,10 @@ impl Attachment {
         if let Some(None) = synced {
             late();
         }
+        self.detach(port);
+    }
+
+    fn detach(&self, port: u16) {
         if self.shared.vhci.detach(port).is_err() {
             // It may be detached already; if not, the kernel lets go of a device that left.
             let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
@@ -136,6 +140,19 @@ impl Attachment {
     /// The connection, to be watched.
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.shared.socket.as_fd()
+    }
+
+    /// Detaches a disk that the host has ejected, for which the kernel holds nothing any more. It
+    /// does not wait: the thread that serves the disk may call it.
+    pub fn ejected(&self) {
+        let Some(port) = self.over().port.take() else {
+            return;
+        };
+        let ending = self.clone();
+        let thread = thread::Builder::new().name("eject".into());
+        if thread.spawn(move || ending.detach(port)).is_err() {
+            let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
+        }
     }
 
     /// Whether it was ended or is gone.

@@ -1,8 +1,8 @@
 //! A mass-storage device together with its store: a function like any other.
 
-use std::io;
+use std::{fmt, io};
 
-use msc_bot::{BlockError, BlockOp, BotDevice};
+use msc_bot::{BlockError, BlockOp, BotDevice, MediumEvent};
 use rustix::io::Errno;
 use usb_transfer::{Frame, Function, FunctionEvent, Segments, Transfer, TransferId};
 
@@ -28,12 +28,22 @@ pub struct Disk<S: Store> {
     /// Why a flush failed of which nobody has heard. After a failure the kernel takes what it lost
     /// for written, and the next flush succeeds.
     untold: Option<io::Error>,
+    on_medium_event: Hook,
+}
+
+/// Who is told of what hosts do with the medium.
+struct Hook(Box<dyn FnMut(MediumEvent) + Send>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 impl<S: Store> Disk<S> {
     /// A disk whose units all lie in `store`, each from its start: mostly there is one.
     #[must_use]
-    pub const fn new(device: BotDevice, store: S) -> Self {
+    pub fn new(device: BotDevice, store: S) -> Self {
         Self {
             device,
             store,
@@ -41,7 +51,13 @@ impl<S: Store> Disk<S> {
             quiet: false,
             dirty: false,
             untold: None,
+            on_medium_event: Hook(Box::new(|_| {})),
         }
+    }
+
+    /// Tells `hook` what hosts do with the medium. What was written is flushed by then.
+    pub fn on_medium_event(&mut self, hook: impl FnMut(MediumEvent) + Send + 'static) {
+        self.on_medium_event = Hook(Box::new(hook));
     }
 
     /// The device.
@@ -162,6 +178,11 @@ impl<S: Store> Function for Disk<S> {
             }
             self.next = self.device.poll_block();
             self.quiet = self.next.is_none();
+            if self.quiet {
+                while let Some((_, event)) = self.device.poll_medium() {
+                    (self.on_medium_event.0)(event);
+                }
+            }
             break;
         }
         None

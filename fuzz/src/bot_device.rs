@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use msc_bot::{
-    BlockError, BlockOp, BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit, UnitOptions,
+    BlockError, BlockOp, BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit, Lun,
+    UnitOptions,
 };
 use testkit::Decisions;
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed};
@@ -78,7 +79,10 @@ impl<'a> Run<'a> {
                 .product("Product")
                 .serial("SERIAL")
         };
-        let units = [options(), options().read_only(true).write_cache(false)];
+        let units = [
+            options().discard(true),
+            options().read_only(true).write_cache(false),
+        ];
         let device = BotDevice::new(BotOptions::new(Speed::High), units.map(LogicalUnit::new));
         let block = u64::from(size.get());
         let disk = vec![0x80; (BLOCKS * block) as usize];
@@ -143,7 +147,8 @@ impl<'a> Run<'a> {
                     self.device.finish(token, Ok(Segments::zeros(512)));
                 }
             }
-            17 => match self.decisions.below(4) {
+            17 => match self.decisions.below(5) {
+                4 => self.change_medium(),
                 0 => self.reset(),
                 1 => self.bulk_only_reset(),
                 2 => {
@@ -158,6 +163,25 @@ impl<'a> Run<'a> {
             },
             _ => self.poll_block(),
         }
+    }
+
+    /// The embedder does something with a medium. Each is as large as the first, or smaller.
+    fn change_medium(&mut self) {
+        let lun = Lun::new(self.decisions.byte() % 3).expect("below 16");
+        let blocks = self.decisions.below(BLOCKS as usize + 1) as u64;
+        match self.decisions.below(4) {
+            0 => self.device.insert(lun, blocks, lun.get() == READ_ONLY),
+            1 => self.device.remove(lun),
+            2 => self.device.resize(lun, blocks),
+            _ if lun.get() == READ_ONLY => {}
+            _ => {
+                let read_only = self.decisions.chance();
+                self.device.write_protect(lun, read_only);
+            }
+        }
+        self.poll();
+        let events = std::iter::from_fn(|| self.device.poll_medium()).count();
+        assert!(events <= 4, "two of each unit");
     }
 
     /// A length as hosts have it: a status, a few blocks, or anything.
@@ -301,9 +325,9 @@ impl<'a> Run<'a> {
     }
 
     fn other_command(&mut self) {
-        const OPCODES: [u8; 20] = [
-            0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x2f, 0x35, 0x41, 0x42, 0x55, 0x5a,
-            0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xaf,
+        const OPCODES: [u8; 26] = [
+            0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x2e, 0x2f, 0x34, 0x35, 0x41,
+            0x42, 0x55, 0x5a, 0x89, 0x8e, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xaf,
         ];
         let count = 1 + self.decisions.below(16);
         let mut command = vec![0; count];
@@ -478,6 +502,11 @@ impl<'a> Run<'a> {
         self.configure();
         while !self.operations.is_empty() {
             self.finish_one();
+        }
+        self.device.insert(Lun::ZERO, BLOCKS, false);
+        // What the unit has to tell: the last sense, and each kind of unit attention once.
+        for _ in 0..6 {
+            self.command(Direction::In, &[0x03, 0, 0, 0, 18, 0], 18);
         }
         // Ejected media come back with START UNIT.
         self.command(Direction::Out, &[0x1b, 0, 0, 0, 3, 0], 0);

@@ -195,8 +195,7 @@ pub enum BlockOp {
         /// Finished only when the data would survive a loss of power.
         durable: bool,
     },
-    /// Makes a range read as zeros; finished with no bytes. For commands that give blocks back
-    /// (UNMAP, WRITE SAME), of which no unit says yet that it knows them.
+    /// Makes a range read as zeros; finished with no bytes. It can be the whole disk.
     #[non_exhaustive]
     Zero {
         /// Its name.

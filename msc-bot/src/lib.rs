@@ -20,4 +20,4 @@ mod scsi;
 
 pub use block::{BlockError, BlockOp, BlockSize, BlockToken, Lun};
 pub use bot::{BotDevice, BotError, BotOptions, Initiator, NoBulkOnly, ScsiError, Ticket, Unit};
-pub use scsi::{LogicalUnit, Sense, SenseKey, Task, UnitEvent, UnitOptions};
+pub use scsi::{LogicalUnit, MediumEvent, Sense, SenseKey, Task, UnitEvent, UnitOptions};

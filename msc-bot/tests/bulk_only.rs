@@ -20,6 +20,8 @@ fn small() -> UnitOptions {
     disk(BlockSize::BYTES_512, 64)
 }
 
+/// What the host is told after a reset, if it has used the unit before.
+const RESET: (u8, u8, u8) = (6, 0x29, 0);
 const READY: [u8; 6] = [0; 6];
 
 /// BOT 1.0, table 6.1, with the policy "pad IN, swallow OUT".
@@ -312,6 +314,7 @@ fn a_reset_in_every_phase_gives_a_fresh_state() {
             bench.serving = true;
             if phase == 2 {
                 // The read of before is still out: nothing new until it comes back.
+                assert_eq!(bench.sense(), RESET);
                 bench.send(&cbw(2, 512, In, 0, &read_10(1, 1)));
                 assert_eq!(bench.stores[0].ops, 0);
             } else {
@@ -329,6 +332,7 @@ fn a_write_of_before_never_lands_on_one_of_after() {
     bench.post_out(vec![1; 512]);
     let old = bench.device.poll_block().unwrap();
     bench.transport_reset();
+    assert_eq!(bench.sense(), RESET);
     bench.send(&cbw(2, 512, Out, 0, &write_10(0, 1)));
     let data = bench.post_out(vec![2; 512]);
     assert_eq!(bench.status(data), Status::COMPLETED, "it is next");
@@ -562,7 +566,8 @@ fn a_reset_forgets_what_the_units_kept() {
     assert_eq!(bench.command_in(&[0x1e, 0, 0, 0, 1, 0], 0).1, 0);
     assert_eq!(bench.command_in(&eject, 0).1, 1);
     assert_eq!(bench.transport_reset(), Status::COMPLETED);
-    assert_eq!(bench.sense(), (0, 0, 0));
+    assert_eq!(bench.sense(), RESET);
+    assert_eq!(bench.sense(), (0, 0, 0), "told once");
     assert_eq!(bench.command_in(&eject, 0).1, 0, "the lock is gone");
 }
 

@@ -115,7 +115,11 @@ fn every_request_of_a_linux_host_is_answered_as_it_should_be() {
             assert_eq!(status, Status::COMPLETED);
             assert_eq!(data.len(), payload.len(), "all that was asked for");
             match command[0] {
-                0x12 => assert_eq!(data[..8], [&[0, 0x80, 6], &answer[3..8]].concat()),
+                // The same but for the version, and for how much there would be.
+                0x12 => assert_eq!(
+                    data[..8],
+                    [&[0, 0x80, 6, answer[3], 69], &answer[5..8]].concat()
+                ),
                 // Capacity and contents are the same.
                 0x25 | 0x28 => {
                     reads += usize::from(command[0] == 0x28);

@@ -267,6 +267,8 @@ impl World {
         for id in exchange.transfers.iter().chain(&exchange.status) {
             self.bench.done(*id);
         }
+        // The unit was used, so it tells of the reset.
+        assert_eq!(self.bench.sense(), (6, 0x29, 0));
     }
 
     /// Whether the command passed; what it moved is right in any case.

@@ -20,7 +20,7 @@ use examples::{
     serial_of, signal,
 };
 use lexopt::prelude::*;
-use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
+use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, MediumEvent, UnitOptions};
 use usb_descriptors::Speed;
 use usb_transfer::Segments;
 use usbip_proto::server::Session;
@@ -37,6 +37,11 @@ Options:
   --read-only           let nothing be written
   --speed SPEED         full, high or super [default: super]
   --block-size BYTES    512 or 4096 [default: 512]
+  --cache MODE          writeback: what is written is durable when the host flushes, or
+                        writethrough: when the write is complete [default: writeback]
+  --discard             blocks that the host gives back become holes in the image
+  --eject ACTION        when the host ejects the disk: refuse, detach, or keep it until the host
+                        loads it again [default: refuse]
   --serial TEXT         the serial number [default: made from the image's path]
   --port N              the port of vhci_hcd [default: the first free one]
   --sysfs FOLDER        where sysfs is mounted [default: /sys]
@@ -94,11 +99,26 @@ enum Command {
     Start(Options),
 }
 
+/// What becomes of a disk that the host ejects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Eject {
+    Refuse,
+    Detach,
+    Keep,
+}
+
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "as many as there are switches"
+)]
 struct Options {
     image: Option<PathBuf>,
     read_only: bool,
     speed: Speed,
     block_size: BlockSize,
+    write_cache: bool,
+    discard: bool,
+    eject: Eject,
     serial: Option<String>,
     port: Option<u16>,
     sysfs: PathBuf,
@@ -112,6 +132,9 @@ impl Command {
             read_only: false,
             speed: Speed::Super,
             block_size: BlockSize::BYTES_512,
+            write_cache: true,
+            discard: false,
+            eject: Eject::Refuse,
             serial: None,
             port: None,
             sysfs: Vhci::SYSFS.into(),
@@ -127,6 +150,9 @@ impl Command {
                 Long("block-size") => {
                     options.block_size = arguments.value()?.parse_with(block_size)?;
                 }
+                Long("cache") => options.write_cache = arguments.value()?.parse_with(cache)?,
+                Long("discard") => options.discard = true,
+                Long("eject") => options.eject = arguments.value()?.parse_with(eject)?,
                 Long("serial") => options.serial = Some(arguments.value()?.parse_with(serial)?),
                 Long("port") => options.port = Some(arguments.value()?.parse_with(port)?),
                 Long("sysfs") => options.sysfs = arguments.value()?.into(),
@@ -160,6 +186,23 @@ fn port(number: &str) -> Result<u16, &'static str> {
     number
         .parse()
         .map_err(|_| "a port is a number from 0 to 65535")
+}
+
+fn cache(mode: &str) -> Result<bool, &'static str> {
+    match mode {
+        "writeback" => Ok(true),
+        "writethrough" => Ok(false),
+        _ => Err("a cache is writeback or writethrough"),
+    }
+}
+
+fn eject(action: &str) -> Result<Eject, &'static str> {
+    match action {
+        "refuse" => Ok(Eject::Refuse),
+        "detach" => Ok(Eject::Detach),
+        "keep" => Ok(Eject::Keep),
+        _ => Err("to eject is to refuse, detach or keep"),
+    }
 }
 
 /// What a string descriptor holds and every host can show.
@@ -232,10 +275,12 @@ fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
         .product(PRODUCT)
         .serial(&serial)
         .read_only(options.read_only)
-        // It stays until it is detached. For a medium that could be removed Linux asks every two
-        // seconds, and detaching in the middle of a question makes its hub try for seconds to
-        // enumerate what is gone.
-        .removable(false);
+        .write_cache(options.write_cache)
+        .discard(options.discard)
+        // By default it stays until it is detached. For a medium that could be removed Linux asks
+        // every two seconds, and detaching in the middle of a question makes its hub try for
+        // seconds to enumerate what is gone.
+        .removable(options.eject != Eject::Refuse);
     let device = BotOptions::new(options.speed)
         .manufacturer(VENDOR)
         .product(PRODUCT)
@@ -257,6 +302,14 @@ fn attach(options: &Options, vhci: Vhci, mut disk: Disk<RawImage>) -> Result<Exi
         ending.end(|| note("detaching before the kernel has written all it holds for the disk"));
     };
     signal::on_first_signal(end).map_err(|error| format!("signals: {error}"))?;
+    if options.eject == Eject::Detach {
+        let ejected = attachment.clone();
+        disk.on_medium_event(move |event| {
+            if event == MediumEvent::Ejected {
+                ejected.ejected();
+            }
+        });
+    }
     let port = attachment.attach(far, DEVICE, options.speed, options.port);
     let Some(port) = port.map_err(|error| error.to_string())? else {
         return Ok(ExitCode::SUCCESS);

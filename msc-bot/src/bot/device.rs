@@ -15,10 +15,15 @@ use super::wrapper::{CommandStatus, CommandWrapper, StatusWrapper};
 use super::{BotError, BotOptions, request};
 use crate::arena::Arena;
 use crate::scsi::READ_CHUNK;
-use crate::{BlockError, BlockOp, BlockToken, LogicalUnit, Lun, Sense, Task, UnitEvent};
+use crate::{
+    BlockError, BlockOp, BlockToken, LogicalUnit, Lun, MediumEvent, Sense, Task, UnitEvent,
+};
 
 /// BOT runs one command at a time.
 const TASK: Task = Task(0);
+
+/// SPC-4, 6.6.
+const INQUIRY: u8 = 0x12;
 
 /// The most that one IN transfer may ask for, in bytes: above, it fails for want of memory, as it
 /// would at a real host controller. Hosts ask for 1 MiB at most.
@@ -138,6 +143,9 @@ struct Exchange {
     data: Segments,
     /// What the unit wants of the host.
     wanted: u32,
+    /// An INQUIRY: some hosts allow for more bytes in the command than in its wrapper, and the
+    /// answer has grown since the standard's first 36.
+    is_inquiry: bool,
     outcome: Option<CommandStatus>,
 }
 
@@ -151,7 +159,10 @@ impl Exchange {
     fn agrees(&self, direction: Option<Direction>, length: u64) -> bool {
         match direction {
             None => true,
-            Some(direction) => direction == self.direction && length <= u64::from(self.expected),
+            Some(direction) => {
+                let fits = length <= u64::from(self.expected) || self.is_inquiry;
+                direction == self.direction && fits
+            }
         }
     }
 
@@ -226,6 +237,45 @@ impl BotDevice {
             unit.finish(token, result);
             self.advance();
         }
+    }
+
+    /// What a host did with the medium of a unit; `None` for now.
+    pub fn poll_medium(&mut self) -> Option<(Lun, MediumEvent)> {
+        let mut units = self.units.iter_mut();
+        units.find_map(|unit| Some((unit.lun(), unit.poll_medium()?)))
+    }
+
+    /// Puts a medium into a unit: [`LogicalUnit::insert`]. A number without a unit is ignored,
+    /// here and in the others.
+    pub fn insert(&mut self, lun: Lun, blocks: u64, read_only: bool) {
+        self.change(lun, |unit| unit.insert(blocks, read_only));
+    }
+
+    /// Takes the medium out of a unit: [`LogicalUnit::remove`].
+    pub fn remove(&mut self, lun: Lun) {
+        self.change(lun, LogicalUnit::remove);
+    }
+
+    /// Makes the medium of a unit larger or smaller: [`LogicalUnit::resize`].
+    pub fn resize(&mut self, lun: Lun, blocks: u64) {
+        self.change(lun, |unit| unit.resize(blocks));
+    }
+
+    /// Protects the medium of a unit, or no longer: [`LogicalUnit::write_protect`].
+    pub fn write_protect(&mut self, lun: Lun, read_only: bool) {
+        self.change(lun, |unit| unit.write_protect(read_only));
+    }
+
+    fn change(&mut self, lun: Lun, change: impl FnOnce(&mut LogicalUnit)) {
+        let Some(unit) = self.units.get_mut(usize::from(lun.get())) else {
+            return;
+        };
+        change(unit);
+        // What was not handed out before its command ended never will be.
+        if let Some(op) = self.op.take_if(|op| unit.is_stale(op.token())) {
+            unit.finish(op.token(), Err(BlockError::Hardware));
+        }
+        self.advance();
     }
 
     /// Does all that can be done without the host and the store.
@@ -399,10 +449,12 @@ impl BotDevice {
             relevant: 0,
             data: Segments::new(),
             wanted: 0,
+            is_inquiry: false,
             outcome: None,
         };
         let unit = self.units.get_mut(unit).unwrap_or(&mut self.absent);
         if let Some(sent) = wrapper.sent() {
+            exchange.is_inquiry = sent.first() == Some(&INQUIRY) && wrapper.data_length > 0;
             unit.start_sent(TASK, sent);
         } else {
             unit.keep_sense(Sense::INVALID_FIELD);

@@ -10,7 +10,7 @@ const NO_MEDIUM: u8 = 0x03;
 impl LogicalUnit {
     /// READ CAPACITY(10) (SBC-3, 5.15): the last block, clamped, and the block size.
     pub(super) fn read_capacity_10(&mut self, cdb: Cdb) -> Result<(), Sense> {
-        self.check_medium()?;
+        self.medium.check()?;
         // An address means something only with PMI.
         if !cdb.bit(8, 0x01) && cdb.be32(2) != 0 {
             return Err(Sense::INVALID_FIELD);
@@ -22,9 +22,10 @@ impl LogicalUnit {
         Ok(())
     }
 
-    /// READ CAPACITY(16) (SBC-3, 5.16): nothing beyond last block and block size is set.
+    /// READ CAPACITY(16) (SBC-3, 5.16): last block and block size, and whether blocks can be given
+    /// back and then read as zeros (LBPME, LBPRZ).
     pub(super) fn read_capacity_16(&mut self, cdb: Cdb) -> Result<(), Sense> {
-        self.check_medium()?;
+        self.medium.check()?;
         if !cdb.bit(14, 0x01) && cdb.be64(2) != 0 {
             return Err(Sense::INVALID_FIELD);
         }
@@ -32,7 +33,9 @@ impl LogicalUnit {
         self.scratch.extend_from_slice(&last.to_be_bytes());
         let size = self.options.block_size.get();
         self.scratch.extend_from_slice(&size.to_be_bytes());
-        self.scratch.extend_from_slice(&[0; 20]);
+        let provisioning = if self.options.discard { 0xc0 } else { 0 };
+        self.scratch.extend_from_slice(&[0, 0, provisioning]);
+        self.scratch.resize(32, 0);
         Ok(())
     }
 
@@ -40,7 +43,7 @@ impl LogicalUnit {
     /// medium.
     pub(super) fn read_format_capacities(&mut self) {
         let blocks = u32::try_from(self.options.blocks).unwrap_or(u32::MAX);
-        let kind = match self.check_medium() {
+        let kind = match self.medium.check() {
             Ok(()) => FORMATTED,
             Err(_) => NO_MEDIUM,
         };

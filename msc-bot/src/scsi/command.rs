@@ -59,6 +59,8 @@ pub(crate) enum Command {
     TestUnitReady,
     RequestSense,
     Inquiry,
+    ModeSelect6,
+    ModeSelect10,
     ModeSense6,
     ModeSense10,
     StartStopUnit,
@@ -70,7 +72,12 @@ pub(crate) enum Command {
     ReportOpcodes,
     Read(Form),
     Write(Form),
+    WriteAndVerify(Form),
     Verify(Form),
+    CompareAndWrite,
+    WriteSame(Form),
+    Unmap,
+    PreFetch(Form),
     SynchronizeCache(Form),
 }
 
@@ -107,10 +114,19 @@ impl Form {
     }
 }
 
+/// Which units know a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scope {
+    All,
+    /// Those that give blocks back.
+    Discarding,
+}
+
 /// A command that the unit knows.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) command: Command,
+    pub(crate) scope: Scope,
     /// Bits 4..0 of byte 1, for opcodes that have them as a second one.
     pub(crate) service_action: Option<u8>,
     /// The opcode (or opcode and service action), then the bits of each byte that may be set:
@@ -134,6 +150,16 @@ impl Entry {
 const fn entry(command: Command, usage: &'static [u8]) -> Entry {
     Entry {
         command,
+        scope: Scope::All,
+        service_action: None,
+        usage,
+    }
+}
+
+const fn discarding(command: Command, usage: &'static [u8]) -> Entry {
+    Entry {
+        command,
+        scope: Scope::Discarding,
         service_action: None,
         usage,
     }
@@ -142,6 +168,7 @@ const fn entry(command: Command, usage: &'static [u8]) -> Entry {
 const fn service(command: Command, action: u8, usage: &'static [u8]) -> Entry {
     Entry {
         command,
+        scope: Scope::All,
         service_action: Some(action),
         usage,
     }
@@ -150,8 +177,9 @@ const fn service(command: Command, action: u8, usage: &'static [u8]) -> Entry {
 /// All commands, in ascending order. What is not here is answered "invalid operation code".
 ///
 /// SPC-4, clause 6, and SBC-3, clause 5; READ FORMAT CAPACITIES is of MMC-6, 6.24. DPO (byte 1,
-/// bit 4), group numbers and IMMED are taken and change nothing: there is no cache of ours to
-/// steer, and an early status would say less.
+/// bit 4), group numbers, PRE-FETCH and IMMED are taken and change nothing: there is no cache of
+/// ours to steer, and an early status would say less. Reservations are for units with more than
+/// one host: PERSISTENT RESERVE IN and OUT are no operation codes here (SPC-4, 5.12.1).
 #[rustfmt::skip]
 pub(crate) static COMMANDS: &[Entry] = &[
     entry(Command::TestUnitReady, &[0x00, 0, 0, 0, 0, 0]),
@@ -159,6 +187,7 @@ pub(crate) static COMMANDS: &[Entry] = &[
     entry(Command::Read(Form::Six), &[0x08, 0x1f, 0xff, 0xff, 0xff, 0]),
     entry(Command::Write(Form::Six), &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0]),
     entry(Command::Inquiry, &[0x12, 0x01, 0xff, 0xff, 0xff, 0]),
+    entry(Command::ModeSelect6, &[0x15, 0x11, 0, 0, 0xff, 0]),
     entry(Command::ModeSense6, &[0x1a, 0x08, 0xff, 0xff, 0xff, 0]),
     entry(Command::StartStopUnit, &[0x1b, 0x01, 0, 0x0f, 0xf7, 0]),
     entry(Command::PreventAllow, &[0x1e, 0, 0, 0, 0x03, 0]),
@@ -168,19 +197,35 @@ pub(crate) static COMMANDS: &[Entry] = &[
         &[0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
     entry(Command::Write(Form::Ten),
         &[0x2a, 0x18, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
+    entry(Command::WriteAndVerify(Form::Ten),
+        &[0x2e, 0x12, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
     entry(Command::Verify(Form::Ten),
-        &[0x2f, 0x10, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
+        &[0x2f, 0x16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
+    entry(Command::PreFetch(Form::Ten),
+        &[0x34, 0x02, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
     entry(Command::SynchronizeCache(Form::Ten),
         &[0x35, 0x06, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
+    entry(Command::WriteSame(Form::Ten),
+        &[0x41, 0x08, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
+    discarding(Command::Unmap, &[0x42, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 0]),
+    entry(Command::ModeSelect10, &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0]),
     entry(Command::ModeSense10, &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0]),
     entry(Command::Read(Form::Sixteen), &[0x88, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+    entry(Command::CompareAndWrite, &[0x89, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0, 0, 0, 0xff, 0x1f, 0]),
     entry(Command::Write(Form::Sixteen), &[0x8a, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
-    entry(Command::Verify(Form::Sixteen), &[0x8f, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    entry(Command::WriteAndVerify(Form::Sixteen), &[0x8e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+    entry(Command::Verify(Form::Sixteen), &[0x8f, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+    entry(Command::PreFetch(Form::Sixteen), &[0x90, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
     entry(Command::SynchronizeCache(Form::Sixteen), &[0x91, 0x06, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+    entry(Command::WriteSame(Form::Sixteen), &[0x93, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
     service(Command::ReadCapacity16, 0x10, &[0x9e, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0]),
     entry(Command::ReportLuns, &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0]),
@@ -190,8 +235,10 @@ pub(crate) static COMMANDS: &[Entry] = &[
         &[0xa8, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
     entry(Command::Write(Form::Twelve),
         &[0xaa, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+    entry(Command::WriteAndVerify(Form::Twelve),
+        &[0xae, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
     entry(Command::Verify(Form::Twelve),
-        &[0xaf, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+        &[0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
 ];
 
 /// Why a block names no command.
@@ -201,11 +248,11 @@ pub(crate) enum Unknown {
     ServiceAction,
 }
 
-/// Finds the command of a block.
-pub(crate) fn find(cdb: Cdb) -> Result<&'static Entry, Unknown> {
+/// Finds the command of a block among those that `knows` lets pass.
+pub(crate) fn find(cdb: Cdb, knows: impl Fn(&Entry) -> bool) -> Result<&'static Entry, Unknown> {
     let mut unknown = Unknown::Opcode;
     for entry in COMMANDS {
-        if entry.opcode() == cdb.byte(0) {
+        if entry.opcode() == cdb.byte(0) && knows(entry) {
             match entry.service_action {
                 Some(action) if action != cdb.byte(1) & 0x1f => unknown = Unknown::ServiceAction,
                 _ => return Ok(entry),

@@ -21,7 +21,10 @@ impl LogicalUnit {
         let timeouts = cdb.bit(2, 0x80);
         let opcode = cdb.byte(3);
         let action = cdb.be16(4);
-        let mut of_opcode = COMMANDS.iter().filter(|entry| entry.opcode() == opcode);
+        let options = &self.options;
+        let mut of_opcode = COMMANDS
+            .iter()
+            .filter(|entry| entry.opcode() == opcode && options.knows(entry));
         let has_actions = of_opcode
             .clone()
             .any(|entry| entry.service_action.is_some());
@@ -48,7 +51,8 @@ impl LogicalUnit {
     /// SPC-4, tables 307 and 308.
     fn all_opcodes(&mut self, timeouts: bool) {
         self.scratch.extend_from_slice(&[0; 4]);
-        for entry in COMMANDS {
+        let options = &self.options;
+        for entry in COMMANDS.iter().filter(|entry| options.knows(entry)) {
             let action = entry.service_action.unwrap_or(0);
             // SERVACTV, and CTDP: a descriptor of timeouts follows.
             let flags = u8::from(entry.service_action.is_some()) | u8::from(timeouts) << 1;

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use super::command::{Entry, Scope};
 use crate::BlockSize;
 
 /// What a [`LogicalUnit`](crate::LogicalUnit) is: its size, its name and what it allows.
@@ -16,6 +17,10 @@ use crate::BlockSize;
 /// assert_eq!(options.blocks(), 131_072);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct UnitOptions {
     pub(crate) block_size: BlockSize,
     pub(crate) blocks: u64,
@@ -26,6 +31,15 @@ pub struct UnitOptions {
     pub(crate) read_only: bool,
     pub(crate) removable: bool,
     pub(crate) write_cache: bool,
+    pub(crate) discard: bool,
+    kind: DeviceType,
+}
+
+/// What kind of unit it is (SPC-4, table 144).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DeviceType {
+    Disk,
+    Cd,
 }
 
 impl UnitOptions {
@@ -33,10 +47,9 @@ impl UnitOptions {
     /// 0 blocks has no medium; one that would not end below 2^64 bytes is cut there.
     #[must_use]
     pub fn new(block_size: BlockSize, blocks: u64) -> Self {
-        let limit = u64::MAX.checked_div(block_size.bytes()).unwrap_or(0);
-        Self {
+        let mut options = Self {
             block_size,
-            blocks: blocks.min(limit),
+            blocks: 0,
             vendor: text("Virtual"),
             product: text("USB Disk"),
             revision: text("1.0"),
@@ -44,6 +57,22 @@ impl UnitOptions {
             read_only: false,
             removable: true,
             write_cache: true,
+            discard: false,
+            kind: DeviceType::Disk,
+        };
+        options.set_blocks(blocks);
+        options
+    }
+
+    /// A CD or, above 74 minutes' worth of blocks, a DVD, of so many blocks of 2048 bytes: what an
+    /// ISO 9660 image is. It is read-only and removable, and a drive without one has 0 blocks.
+    #[must_use]
+    pub fn cd(blocks: u64) -> Self {
+        Self {
+            product: text("USB CD-ROM"),
+            read_only: true,
+            kind: DeviceType::Cd,
+            ..Self::new(BlockSize::BYTES_2048, blocks)
         }
     }
 
@@ -79,10 +108,10 @@ impl UnitOptions {
         self
     }
 
-    /// Writes are refused, and the host is told so beforehand.
+    /// Writes are refused, and the host is told so beforehand; those to a CD always are.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
-        self.read_only = read_only;
+        self.read_only = read_only || self.is_cd();
         self
     }
 
@@ -99,6 +128,31 @@ impl UnitOptions {
     pub fn write_cache(mut self, write_cache: bool) -> Self {
         self.write_cache = write_cache;
         self
+    }
+
+    /// Blocks that the host gives back (UNMAP, WRITE SAME with UNMAP) become
+    /// [`BlockOp::Zero`](crate::BlockOp::Zero) with `discard`, and the unit says that it is thinly
+    /// provisioned. Without, the host cannot give any back.
+    #[must_use]
+    pub fn discard(mut self, discard: bool) -> Self {
+        self.discard = discard;
+        self
+    }
+
+    pub(crate) fn set_blocks(&mut self, blocks: u64) {
+        let limit = u64::MAX.checked_div(self.block_size.bytes());
+        self.blocks = blocks.min(limit.unwrap_or(0));
+    }
+
+    pub(crate) const fn is_cd(&self) -> bool {
+        matches!(self.kind, DeviceType::Cd)
+    }
+
+    pub(crate) fn knows(&self, entry: &Entry) -> bool {
+        match entry.scope {
+            Scope::All => true,
+            Scope::Discarding => self.discard,
+        }
     }
 
     /// Bytes in a block.

@@ -113,6 +113,20 @@ impl Sense {
     pub const INVALID_FIELD: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x24, 0x00);
     /// There is no such unit.
     pub const NO_UNIT: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x25, 0x00);
+    /// A field of the parameters has a value that is not supported.
+    pub const INVALID_PARAMETER: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x26, 0x00);
+    /// The parameters are of another length than they say or the command does.
+    pub const INVALID_PARAMETER_LENGTH: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x1a, 0x00);
+    /// What the host compared the medium with differs.
+    pub const MISCOMPARE: Self = Self::new(SenseKey::MISCOMPARE, 0x1d, 0x00);
+    /// The unit was reset.
+    pub const RESET: Self = Self::new(SenseKey::UNIT_ATTENTION, 0x29, 0x00);
+    /// There is another medium.
+    pub const MEDIUM_CHANGED: Self = Self::new(SenseKey::UNIT_ATTENTION, 0x28, 0x00);
+    /// The medium became larger or smaller.
+    pub const CAPACITY_CHANGED: Self = Self::new(SenseKey::UNIT_ATTENTION, 0x2a, 0x09);
+    /// The mode became another, such as write protection.
+    pub const MODE_CHANGED: Self = Self::new(SenseKey::UNIT_ATTENTION, 0x2a, 0x01);
     /// No saved mode pages.
     pub const NOT_SAVED: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x39, 0x00);
     /// The medium is locked in.
@@ -251,15 +265,19 @@ impl Sense {
             (0x00, 0x00) => "no additional sense information",
             (0x0c, 0x00) => "write error",
             (0x11, 0x00) => "unrecovered read error",
+            (0x1a, 0x00) => "parameter list length error",
             (0x1d, 0x00) => "miscompare during verify operation",
             (0x20, 0x00) => "invalid command operation code",
             (0x21, 0x00) => "logical block address out of range",
             (0x24, 0x00) => "invalid field in CDB",
             (0x25, 0x00) => "logical unit not supported",
+            (0x26, 0x00) => "invalid field in parameter list",
             (0x27, 0x00) => "write protected",
             (0x27, 0x07) => "space allocation failed write protect",
             (0x28, 0x00) => "not ready to ready change, medium may have changed",
             (0x29, 0x00) => "power on, reset, or bus device reset occurred",
+            (0x2a, 0x01) => "mode parameters changed",
+            (0x2a, 0x09) => "capacity data has changed",
             (0x39, 0x00) => "saving parameters not supported",
             (0x3a, 0x00) => "medium not present",
             (0x44, 0x00) => "internal target failure",

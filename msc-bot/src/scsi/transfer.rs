@@ -25,7 +25,7 @@ pub(crate) struct Extent {
 
 impl Extent {
     /// Takes up to `limit` bytes off the front.
-    fn split_to(&mut self, limit: u32) -> (u64, u32) {
+    pub(crate) fn split_to(&mut self, limit: u32) -> (u64, u32) {
         let taken = u32::try_from(self.length).unwrap_or(u32::MAX).min(limit);
         let offset = self.offset;
         self.offset = offset.saturating_add(u64::from(taken));
@@ -39,18 +39,18 @@ impl Extent {
 pub(crate) struct Flight {
     pub(crate) token: BlockToken,
     pub(crate) offset: u64,
-    pub(crate) length: u32,
+    pub(crate) length: u64,
 }
 
 impl Flight {
     /// The block that a store names as bad, if it lies in this operation; else its first.
     fn bad_block(&self, offset: u64, size: BlockSize) -> u64 {
-        let last = u64::from(self.length).saturating_sub(1);
+        let last = self.length.saturating_sub(1);
         let offset = offset.clamp(self.offset, self.offset.saturating_add(last));
         offset.checked_div(size.bytes()).unwrap_or(0)
     }
 
-    fn sense(&self, error: BlockError, medium: Sense, size: BlockSize) -> Sense {
+    pub(crate) fn sense(&self, error: BlockError, medium: Sense, size: BlockSize) -> Sense {
         match error {
             BlockError::Medium { offset } => medium.with_information(self.bad_block(offset, size)),
             other => Sense::of_store(other, medium),
@@ -65,9 +65,12 @@ pub(crate) enum Step {
     Wait,
     Read(u64, u32),
     Write(u64, Bytes, bool),
+    Zero(Extent, bool),
     Flush,
     In(Segments),
     WantOut(u32),
+    /// All that the command needs of the host is there.
+    Gathered,
     Done(Result<(), Sense>),
 }
 
@@ -80,6 +83,21 @@ pub(crate) struct Reading {
     pub(crate) flight: Option<Flight>,
     pub(crate) ready: Segments,
     pub(crate) failed: Option<Sense>,
+}
+
+/// What a store gave, cut to what was asked of it; less is a failure of the store.
+pub(crate) fn checked(
+    flight: &Flight,
+    result: Result<Segments, BlockError>,
+    size: BlockSize,
+) -> Result<Segments, Sense> {
+    let mut data = result.map_err(|error| flight.sense(error, Sense::READ_ERROR, size))?;
+    let length = usize::try_from(flight.length).unwrap_or(usize::MAX);
+    data.truncate(length);
+    if data.len() < length {
+        return Err(Sense::INTERNAL_FAILURE);
+    }
+    Ok(data)
 }
 
 impl Reading {
@@ -116,17 +134,10 @@ impl Reading {
         result: Result<Segments, BlockError>,
         size: BlockSize,
     ) {
-        match result {
-            Ok(mut data) => {
-                let length = usize::try_from(flight.length).unwrap_or(usize::MAX);
-                data.truncate(length);
-                if data.len() < length {
-                    self.failed = Some(Sense::INTERNAL_FAILURE);
-                } else if !self.verify {
-                    self.ready = data;
-                }
-            }
-            Err(error) => self.failed = Some(flight.sense(error, Sense::READ_ERROR, size)),
+        match checked(&flight, result, size) {
+            Ok(data) if !self.verify => self.ready = data,
+            Ok(_) => {}
+            Err(sense) => self.failed = Some(sense),
         }
     }
 }
@@ -220,94 +231,13 @@ impl Writing {
         self.body = data;
     }
 
-    fn fail(&mut self, flight: Flight, error: BlockError, size: BlockSize) {
-        self.failed = Some(flight.sense(error, Sense::WRITE_ERROR, size));
-    }
-}
-
-/// All that a command in progress can be.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// An answer that is there, then the end.
-    Answer(Segments),
-    Read(Reading),
-    Write(Writing),
-    Flush {
-        flight: Option<Flight>,
-        result: Option<Result<(), Sense>>,
-    },
-    End(Result<(), Sense>),
-}
-
-impl Work {
-    pub(crate) fn step(&mut self) -> Step {
-        match self {
-            Self::Answer(data) => {
-                let data = mem::take(data);
-                *self = Self::End(Ok(()));
-                Step::In(data)
-            }
-            Self::Read(reading) => reading.step(),
-            Self::Write(writing) => writing.step(),
-            Self::Flush {
-                flight: Some(_), ..
-            } => Step::Wait,
-            Self::Flush { result, .. } => result.take().map_or(Step::Flush, Step::Done),
-            Self::End(result) => Step::Done(*result),
-        }
-    }
-
-    /// Whether the next step would ask something of the store.
     pub(crate) fn needs_store(&self) -> bool {
-        match self {
-            Self::Read(reading) => {
-                reading.ready.is_empty() && reading.failed.is_none() && reading.left.length > 0
-            }
-            Self::Write(writing) => {
-                writing.failed.is_none()
-                    && writing.flight.is_none()
-                    && !(writing.block.is_empty() && writing.body.is_empty())
-            }
-            Self::Flush { result, .. } => result.is_none(),
-            Self::Answer(_) | Self::End(_) => false,
-        }
+        self.failed.is_none()
+            && self.flight.is_none()
+            && !(self.block.is_empty() && self.body.is_empty())
     }
 
-    /// The operation it has out at the store.
-    pub(crate) fn flight_mut(&mut self) -> Option<&mut Option<Flight>> {
-        match self {
-            Self::Read(Reading { flight, .. })
-            | Self::Write(Writing { flight, .. })
-            | Self::Flush { flight, .. } => Some(flight),
-            Self::Answer(_) | Self::End(_) => None,
-        }
-    }
-
-    pub(crate) fn finish(
-        &mut self,
-        flight: Flight,
-        outcome: Result<Segments, BlockError>,
-        size: BlockSize,
-    ) {
-        match self {
-            Self::Read(reading) => reading.finish(flight, outcome, size),
-            Self::Write(writing) => {
-                if let Err(error) = outcome {
-                    writing.fail(flight, error, size);
-                }
-            }
-            Self::Flush { result, .. } => {
-                let medium = Sense::WRITE_ERROR;
-                *result = Some(match outcome {
-                    Ok(_) => Ok(()),
-                    Err(error @ BlockError::Medium { offset }) => {
-                        let lba = offset.checked_div(size.bytes()).unwrap_or(0);
-                        Err(Sense::of_store(error, medium.with_information(lba)))
-                    }
-                    Err(error) => Err(Sense::of_store(error, medium)),
-                });
-            }
-            Self::Answer(_) | Self::End(_) => {}
-        }
+    pub(crate) fn fail(&mut self, flight: Flight, error: BlockError, size: BlockSize) {
+        self.failed = Some(flight.sense(error, Sense::WRITE_ERROR, size));
     }
 }

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use usb_descriptors::Direction;
 use usb_transfer::Segments;
 
-use super::command::{Cdb, Command, Entry, Form, Unknown, find};
-use super::transfer::{Extent, Flight, Reading, Step, Work, Writing};
+use super::command::{Cdb, Command, Entry, Unknown, find};
+use super::medium::Medium;
+use super::transfer::{Extent, Flight, Step};
+use super::work::Work;
 use super::{Sense, UnitOptions};
 use crate::arena::Arena;
 use crate::{BlockError, BlockOp, BlockToken, Lun};
@@ -83,13 +85,17 @@ pub struct LogicalUnit {
     lun: Lun,
     /// How many units the device has.
     pub(super) units: u8,
+    /// The transport runs many commands at a time.
+    pub(super) has_queue: bool,
     kind: Kind,
-    /// The medium was not ejected.
-    loaded: bool,
-    /// The host forbids to eject it.
-    locked: bool,
+    pub(super) medium: Medium,
+    /// Whether a write is durable only when it is flushed. The host may change it until the next
+    /// reset.
+    pub(super) write_cache: bool,
     kept: Option<Sense>,
     running: Vec<Running>,
+    /// The command that must have the store for itself.
+    exclusive: Option<Task>,
     /// Operations at the store whose command was aborted.
     stale: Vec<BlockToken>,
     next_token: u64,
@@ -118,14 +124,16 @@ impl LogicalUnit {
     #[must_use]
     pub fn new(options: UnitOptions) -> Self {
         Self {
-            loaded: options.blocks > 0,
+            medium: Medium::new(&options),
+            write_cache: options.write_cache,
             options,
             lun: Lun::ZERO,
             units: 1,
+            has_queue: false,
             kind: Kind::Disk,
-            locked: false,
             kept: None,
             running: Vec::new(),
+            exclusive: None,
             stale: Vec::new(),
             next_token: 0,
             scratch: Vec::new(),
@@ -145,6 +153,15 @@ impl LogicalUnit {
     pub(crate) fn place(&mut self, lun: Lun, units: u8) {
         self.lun = lun;
         self.units = units;
+    }
+
+    pub(crate) const fn lun(&self) -> Lun {
+        self.lun
+    }
+
+    /// Whether the command of an operation was aborted.
+    pub(crate) fn is_stale(&self, token: BlockToken) -> bool {
+        self.stale.contains(&token)
     }
 
     /// What the unit is.
@@ -169,17 +186,9 @@ impl LogicalUnit {
             Ok(work) => work,
             Err(sense) => Work::End(Err(sense)),
         };
-        let phase = match &work {
-            Work::Answer(data) => (Some(Direction::In), data.len() as u64),
-            Work::Read(reading) if !reading.verify => (Some(Direction::In), reading.left.length),
-            Work::Write(writing) => (Some(Direction::Out), writing.missing),
-            Work::Read(_) | Work::Flush { .. } | Work::End(_) => (None, 0),
-        };
-        // No bytes are no phase.
-        let phase = if phase.1 == 0 { (None, 0) } else { phase };
         self.running.push(Running {
             task,
-            phase: Some(phase),
+            phase: Some(work.phase()),
             work,
         });
     }
@@ -189,9 +198,7 @@ impl LogicalUnit {
         let size = self.options.block_size;
         let mut tasks = self.running.iter_mut();
         if let Some(running) = tasks.find(|running| running.task == task) {
-            if let Work::Write(writing) = &mut running.work {
-                writing.take(data, size);
-            }
+            running.work.take(data, size);
         }
     }
 
@@ -216,23 +223,24 @@ impl LogicalUnit {
     /// Gives a command up. It has no more events, but what it has out at the store is still to be
     /// finished.
     pub fn abort(&mut self, task: Task) {
-        let Some(at) = self.running.iter().position(|running| running.task == task) else {
+        let at = self.running.iter().position(|running| running.task == task);
+        let Some(mut running) = at.and_then(|at| self.forget(at)) else {
             return;
         };
-        let mut running = self.running.swap_remove(at);
         if let Some(flight) = running.work.flight_mut().and_then(Option::take) {
             self.stale.push(flight.token);
         }
     }
 
     /// The transport was reset: gives all commands up, forgets the kept sense and lets the medium
-    /// be ejected (SPC-4, 6.18).
+    /// be ejected (SPC-4, 6.18). A host that has used the unit is told by a unit attention.
     pub fn reset(&mut self) {
         while let Some(task) = self.running.first().map(|running| running.task) {
             self.abort(task);
         }
         self.kept = None;
-        self.locked = false;
+        self.medium.reset();
+        self.write_cache = self.options.write_cache;
     }
 
     /// Keeps a sense until the host asks for it by REQUEST SENSE or starts another command: for
@@ -243,57 +251,73 @@ impl LogicalUnit {
 
     /// What there is to tell; `None` for now.
     pub fn poll(&mut self) -> Option<UnitEvent> {
-        let is_blocked = !self.stale.is_empty();
-        for at in 0..self.running.len() {
-            let Some(running) = self.running.get_mut(at) else {
-                break;
-            };
+        let mut at = 0;
+        while let Some(running) = self.running.get_mut(at) {
             let task = running.task;
             if let Some((direction, length)) = running.phase.take() {
                 return Some(UnitEvent::Phase(task, direction, length));
             }
-            if is_blocked && running.work.needs_store() {
+            if running.work.needs_store() && !self.may_use_store(at) {
+                at = at.saturating_add(1);
                 continue;
             }
-            let step = running.work.step();
-            let (offset, length) = match &step {
-                Step::Read(offset, length) => (*offset, *length),
-                Step::Write(offset, data, _) => {
-                    (*offset, u32::try_from(data.len()).unwrap_or(u32::MAX))
+            let Some(running) = self.running.get_mut(at) else {
+                break;
+            };
+            let (token, lun) = (BlockToken::new(self.lun, self.next_token), self.lun);
+            let (offset, length, op) = match running.work.step() {
+                Step::Wait => {
+                    at = at.saturating_add(1);
+                    continue;
                 }
-                _ => (0, 0),
-            };
-            let flight = Flight {
-                token: BlockToken::new(self.lun, self.next_token),
-                offset,
-                length,
-            };
-            let (token, lun) = (flight.token, self.lun);
-            let op = match step {
-                Step::Wait => continue,
                 Step::In(data) => return Some(UnitEvent::In(task, data)),
                 Step::WantOut(wanted) => return Some(UnitEvent::WantOut(task, wanted)),
                 Step::Done(result) => {
-                    self.running.swap_remove(at);
+                    self.forget(at);
                     return Some(UnitEvent::Done(task, result));
                 }
-                Step::Read(offset, length) => BlockOp::Read {
-                    token,
-                    lun,
-                    offset,
-                    length,
-                },
-                Step::Write(offset, data, durable) => BlockOp::Write {
-                    token,
-                    lun,
-                    offset,
-                    data,
-                    durable,
-                },
-                Step::Flush => BlockOp::Flush { token, lun },
+                Step::Gathered => {
+                    self.gathered(at);
+                    continue;
+                }
+                Step::Read(offset, length) => {
+                    let op = BlockOp::Read {
+                        token,
+                        lun,
+                        offset,
+                        length,
+                    };
+                    (offset, u64::from(length), op)
+                }
+                Step::Write(offset, data, durable) => {
+                    let length = data.len() as u64;
+                    let op = BlockOp::Write {
+                        token,
+                        lun,
+                        offset,
+                        data,
+                        durable,
+                    };
+                    (offset, length, op)
+                }
+                Step::Zero(Extent { offset, length }, discard) => {
+                    let op = BlockOp::Zero {
+                        token,
+                        lun,
+                        offset,
+                        length,
+                        discard,
+                    };
+                    (offset, length, op)
+                }
+                Step::Flush => (0, 0, BlockOp::Flush { token, lun }),
             };
             if let Some(slot) = running.work.flight_mut() {
-                *slot = Some(flight);
+                *slot = Some(Flight {
+                    token,
+                    offset,
+                    length,
+                });
             }
             self.next_token = self.next_token.wrapping_add(1);
             return Some(UnitEvent::Block(op));
@@ -301,13 +325,74 @@ impl LogicalUnit {
         None
     }
 
+    /// Whether a command may ask something of the store. Nobody may before what was aborted is
+    /// finished; one that must be alone waits until it is, and is until it ends.
+    fn may_use_store(&mut self, at: usize) -> bool {
+        if !self.stale.is_empty() {
+            return false;
+        }
+        let Some(running) = self.running.get(at) else {
+            return false;
+        };
+        if !running.work.is_exclusive() {
+            return self.exclusive.is_none();
+        }
+        let task = running.task;
+        let is_its_turn = *self.exclusive.get_or_insert(task) == task;
+        let mut all = self.running.iter_mut();
+        is_its_turn && !all.any(|other| other.work.flight_mut().is_some_and(|slot| slot.is_some()))
+    }
+
+    /// Ends all commands that use the medium.
+    pub(super) fn end_all(&mut self, sense: Sense) {
+        for running in &mut self.running {
+            if !running.work.needs_medium() {
+                continue;
+            }
+            if let Some(flight) = running.work.flight_mut().and_then(Option::take) {
+                self.stale.push(flight.token);
+            }
+            running.work = Work::End(Err(sense));
+        }
+        self.exclusive = None;
+    }
+
+    fn forget(&mut self, at: usize) -> Option<Running> {
+        if at >= self.running.len() {
+            return None;
+        }
+        let running = self.running.remove(at);
+        self.exclusive.take_if(|task| *task == running.task);
+        Some(running)
+    }
+
+    /// The host's part of a command has come: it goes on as what it is.
+    fn gathered(&mut self, at: usize) {
+        let Some(Work::Gather(gathering)) = self.running.get(at).map(|running| &running.work)
+        else {
+            return;
+        };
+        let (entry, cdb, data) = (gathering.entry, gathering.cdb, gathering.data());
+        let work = self.execute_gathered(entry, cdb, &data);
+        if let Some(running) = self.running.get_mut(at) {
+            running.work = work.unwrap_or_else(|sense| Work::End(Err(sense)));
+        }
+    }
+
     fn begin(&mut self, cdb: Cdb, sent: usize) -> Result<Work, Sense> {
-        let found = find(cdb);
+        let found = find(cdb, |entry| self.options.knows(entry));
         let is = |command| matches!(found, Ok(entry) if entry.command == command);
+        let is_request_sense = is(Command::RequestSense);
         // The one command that asks for it leaves it (SPC-4, 6.39).
         let kept = self.kept.take();
-        if self.kind == Kind::Absent && !is(Command::Inquiry) && !is(Command::RequestSense) {
+        if self.kind == Kind::Absent && !is(Command::Inquiry) && !is_request_sense {
             return Err(Sense::NO_UNIT);
+        }
+        // These work in spite of unit attentions (SAM-5, 5.14).
+        if !is(Command::Inquiry) && !is(Command::ReportLuns) && !is_request_sense {
+            if let Some(sense) = self.medium.attention() {
+                return Err(sense);
+            }
         }
         let entry = found.map_err(|unknown| match unknown {
             Unknown::Opcode => Sense::INVALID_OPCODE,
@@ -319,22 +404,43 @@ impl LogicalUnit {
         self.execute(entry, cdb, kept)
     }
 
-    fn execute(&mut self, entry: &Entry, cdb: Cdb, kept: Option<Sense>) -> Result<Work, Sense> {
+    fn execute(
+        &mut self,
+        entry: &'static Entry,
+        cdb: Cdb,
+        kept: Option<Sense>,
+    ) -> Result<Work, Sense> {
         let allocation_16 = |at| usize::from(cdb.be16(at));
         let allocation_32 = |at| usize::try_from(cdb.be32(at)).unwrap_or(usize::MAX);
         let allocation = match entry.command {
-            Command::TestUnitReady => return self.check_medium().map(|()| Work::End(Ok(()))),
+            Command::TestUnitReady => {
+                return self.medium.check().map(|()| Work::End(Ok(())));
+            }
             Command::StartStopUnit => return self.start_stop(cdb),
             Command::PreventAllow => {
-                self.locked = cdb.bit(4, 0x03);
+                self.medium.lock(cdb.bit(4, 0x03));
                 return Ok(Work::End(Ok(())));
             }
-            Command::Read(form) => return self.read(form, cdb, false),
-            Command::Verify(form) => return self.read(form, cdb, true),
+            Command::Read(form) => return self.read(form, cdb),
             Command::Write(form) => return self.write(form, cdb),
+            Command::WriteAndVerify(form) => return self.write_and_verify(form, cdb),
+            Command::Verify(form) => return self.verify(entry, form, cdb),
+            Command::CompareAndWrite => return self.compare_and_write(entry, cdb),
+            Command::WriteSame(form) => return self.write_same(entry, form, cdb),
+            Command::Unmap => return self.unmap(entry, cdb),
+            Command::PreFetch(form) => {
+                self.extent(form, cdb)?;
+                return Ok(Work::End(Ok(())));
+            }
             Command::SynchronizeCache(form) => {
                 self.extent(form, cdb)?;
-                return Ok(FLUSH);
+                return Ok(Work::FLUSH);
+            }
+            Command::ModeSelect6 => {
+                return Self::mode_select(entry, cdb, u32::from(cdb.byte(4)));
+            }
+            Command::ModeSelect10 => {
+                return Self::mode_select(entry, cdb, u32::from(cdb.be16(7)));
             }
             Command::RequestSense => {
                 self.request_sense(cdb, kept);
@@ -383,69 +489,17 @@ impl LogicalUnit {
         Ok(Work::Answer(self.arena.store(&self.scratch).into()))
     }
 
-    pub(super) fn check_medium(&self) -> Result<(), Sense> {
-        if self.loaded {
-            Ok(())
-        } else {
-            Err(Sense::NO_MEDIUM)
+    /// Goes on with a command of which the host has sent its part.
+    fn execute_gathered(&mut self, entry: &Entry, cdb: Cdb, data: &Bytes) -> Result<Work, Sense> {
+        match entry.command {
+            Command::ModeSelect6 => self.select_mode(data, false),
+            Command::ModeSelect10 => self.select_mode(data, true),
+            Command::Unmap => self.unmap_gathered(data),
+            Command::WriteSame(form) => self.write_same_gathered(form, cdb, data),
+            Command::CompareAndWrite => self.compare_and_write_gathered(cdb, data),
+            Command::Verify(form) => self.verify_gathered(form, cdb, data),
+            _ => Err(Sense::INTERNAL_FAILURE),
         }
-    }
-
-    /// The bytes that a command names, inside the disk. An address beyond the end is wrong even
-    /// where no block is moved; the end itself is not beyond (SBC-3, 5.11).
-    fn extent(&self, form: Form, cdb: Cdb) -> Result<Extent, Sense> {
-        self.check_medium()?;
-        let (lba, count) = form.blocks(cdb);
-        let end = lba
-            .checked_add(count)
-            .filter(|end| *end <= self.options.blocks);
-        if end.is_none() {
-            return Err(Sense::LBA_OUT_OF_RANGE);
-        }
-        // Inside the capacity, which 64 bits can say.
-        let size = self.options.block_size.bytes();
-        Ok(Extent {
-            offset: lba.saturating_mul(size),
-            length: count.saturating_mul(size),
-        })
-    }
-
-    fn read(&self, form: Form, cdb: Cdb, verify: bool) -> Result<Work, Sense> {
-        let extent = self.extent(form, cdb)?;
-        Ok(Work::Read(Reading::new(extent, verify)))
-    }
-
-    fn write(&self, form: Form, cdb: Cdb) -> Result<Work, Sense> {
-        let extent = self.extent(form, cdb)?;
-        if self.options.read_only {
-            return Err(Sense::WRITE_PROTECTED);
-        }
-        let durable = form.force_unit_access(cdb) || !self.options.write_cache;
-        Ok(Work::Write(Writing::new(extent, durable)))
-    }
-
-    /// START STOP UNIT (SBC-3, 5.25). Nothing turns: to stop is to flush. Where a power condition
-    /// is named, START and LOEJ have no meaning.
-    fn start_stop(&mut self, cdb: Cdb) -> Result<Work, Sense> {
-        let (start, load_eject) = (cdb.bit(4, 0x01), cdb.bit(4, 0x02));
-        if cdb.bit(4, 0xf0) {
-            return Ok(Work::End(Ok(())));
-        }
-        if load_eject && !self.options.removable {
-            return Err(Sense::INVALID_FIELD);
-        }
-        if load_eject && start {
-            self.loaded = self.options.blocks > 0;
-        }
-        if start {
-            return self.check_medium().map(|()| Work::End(Ok(())));
-        }
-        if load_eject && self.locked {
-            return Err(Sense::REMOVAL_PREVENTED);
-        }
-        let was_loaded = self.loaded;
-        self.loaded &= !load_eject;
-        Ok(if was_loaded { FLUSH } else { Work::End(Ok(())) })
     }
 
     /// REQUEST SENSE (SPC-4, 6.39): never fails, and clears what it tells.
@@ -454,7 +508,7 @@ impl LogicalUnit {
             Kind::Disk => Sense::NONE,
             Kind::Absent => Sense::NO_UNIT,
         };
-        let sense = kept.unwrap_or(none);
+        let sense = kept.or_else(|| self.medium.attention()).unwrap_or(none);
         if cdb.bit(1, 0x01) {
             let (bytes, length) = sense.to_descriptor();
             self.scratch.extend(bytes.iter().take(length));
@@ -463,11 +517,6 @@ impl LogicalUnit {
         }
     }
 }
-
-const FLUSH: Work = Work::Flush {
-    flight: None,
-    result: None,
-};
 
 #[cfg(test)]
 mod tests;

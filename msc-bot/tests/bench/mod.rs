@@ -324,9 +324,11 @@ impl Bench {
         assert_eq!(self.clear_halt(0x02), Status::COMPLETED);
     }
 
-    /// A whole command that works shows that the device waits for one.
+    /// A whole command that works shows that the device waits for one. What the unit has to tell,
+    /// such as of a reset, is asked for first.
     #[track_caller]
     pub fn assert_fresh(&mut self) {
+        self.sense();
         let (data, status, residue) = self.command_in(&read_10(1, 1), 512);
         assert_eq!((status, residue), (0, 0));
         assert_eq!(data[..], self.stores[0].disk[512..1024]);

@@ -69,8 +69,10 @@ fn first_op(unit: &mut LogicalUnit, command: &[u8]) -> Option<BlockOp> {
 fn inquiry_says_who_it_is() {
     let mut unit = unit(100);
     let data = run(&mut unit, &[0x12, 0, 0, 0, 255, 0]).unwrap();
-    assert_eq!(&data[..8], [0, 0x80, 6, 2, 31, 0, 0, 0]);
-    assert_eq!(&data[8..], b"Vendor  Product         2.1 ");
+    assert_eq!(&data[..8], [0, 0x80, 6, 2, 69, 0, 0, 0]);
+    assert_eq!(&data[8..36], b"Vendor  Product         2.1 ");
+    assert_eq!(&data[58..64], [0x04, 0x60, 0x04, 0xc0, 0x17, 0x30]);
+    assert_eq!(data.len(), 74);
     assert_eq!(run(&mut unit, &[0x12, 0, 0, 0, 5, 0]).unwrap().len(), 5);
     assert_eq!(run(&mut unit, &[0x12, 0, 0, 0, 0, 0]).unwrap().len(), 0);
     let fixed = &mut change(|options| options.removable(false));
@@ -84,7 +86,7 @@ fn inquiry_says_who_it_is() {
 fn vital_product_data_has_the_lengths_it_states() {
     let mut unit = unit(100);
     let pages = run(&mut unit, &[0x12, 1, 0, 0, 255, 0]).unwrap();
-    assert_eq!(&pages[4..], [0x00, 0x80, 0x83, 0xb0, 0xb1]);
+    assert_eq!(&pages[4..], [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2]);
     for page in pages.iter().skip(4).copied() {
         let data = run(&mut unit, &[0x12, 1, page, 1, 0, 0]).unwrap();
         assert_eq!(data[1], page);
@@ -293,9 +295,8 @@ fn verify_reads_and_tells_nothing_but_errors() {
     unit.finish(op.token(), Err(bad));
     let sense = Sense::READ_ERROR.with_information(2500);
     assert_eq!(unit.poll(), Some(UnitEvent::Done(TASK, Err(sense))));
-    // To compare is not known.
-    let compare = [0x2f, 2, 0, 0, 0, 0, 0, 0, 1, 0];
-    assert_eq!(run(&mut unit, &compare), Err(Sense::INVALID_FIELD));
+    let reserved = [0x2f, 4, 0, 0, 0, 0, 0, 0, 1, 0];
+    assert_eq!(run(&mut unit, &reserved), Err(Sense::INVALID_FIELD));
 }
 
 #[test]
@@ -333,9 +334,10 @@ fn mode_pages_tell_cache_and_protection() {
     assert_eq!(long[8..], all[4..]);
     let caching = run(&mut unit, &[0x1a, 8, 0x08, 0, 192, 0]).unwrap();
     assert_eq!((caching.len(), caching[0]), (24, 23));
-    // Changeable: nothing. Saved: not there.
+    // Changeable: the cache. Saved: not there.
     let changeable = run(&mut unit, &[0x1a, 0, 0x48, 0, 192, 0]).unwrap();
-    assert_eq!(&changeable[4..7], [0x08, 18, 0]);
+    assert_eq!(&changeable[4..7], [0x08, 18, 4]);
+    assert_eq!(changeable[7..], [0; 17]);
     assert_eq!(
         run(&mut unit, &[0x1a, 0, 0xc8, 0, 192, 0]),
         Err(Sense::NOT_SAVED)
@@ -367,6 +369,7 @@ fn a_locked_medium_stays_and_an_ejected_one_can_be_loaded() {
     // A reset unlocks.
     run(&mut unit, &[0x1e, 0, 0, 0, 1, 0]).unwrap();
     unit.reset();
+    assert_eq!(run(&mut unit, &eject), Err(Sense::RESET));
     run(&mut unit, &eject).unwrap();
     let fixed = &mut change(|options| options.removable(false));
     assert_eq!(run(fixed, &eject), Err(Sense::INVALID_FIELD));
@@ -398,7 +401,8 @@ fn a_sense_is_kept_until_it_is_told_or_outdated() {
 #[test]
 fn unknown_commands_and_fields_are_refused() {
     let mut unit = unit(100);
-    for opcode in [0x04, 0x15, 0x41, 0x42, 0x55, 0x85, 0x93, 0xa1, 0xc0, 0xff] {
+    // Among them UNMAP, of a unit that gives nothing back, and PERSISTENT RESERVE.
+    for opcode in [0x04, 0x16, 0x42, 0x5e, 0x5f, 0x85, 0xa1, 0xc0, 0xff] {
         assert_eq!(run(&mut unit, &[opcode; 1]), Err(Sense::INVALID_OPCODE));
     }
     let fields: [&[u8]; 5] = [
@@ -537,4 +541,46 @@ fn tasks_run_side_by_side_and_wait_for_those_that_were_aborted() {
     ));
     unit.finish(ops[0], Ok(Segments::zeros(512)));
     assert!(matches!(unit.poll(), Some(UnitEvent::Block(_))));
+}
+
+#[test]
+fn compare_and_write_has_the_store_for_itself() {
+    let mut unit = unit(100);
+    let read = [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    let mut swap = [0; 16];
+    (swap[0], swap[13]) = (0x89, 1);
+    let (first, exclusive, last) = (Task(1), Task(2), Task(3));
+    let ops = |unit: &mut LogicalUnit| {
+        let mut ops = Vec::new();
+        while let Some(event) = unit.poll() {
+            match event {
+                UnitEvent::Block(op) => ops.push(op),
+                UnitEvent::WantOut(task, length) => {
+                    unit.data_out(task, vec![0; length as usize].into());
+                }
+                _ => {}
+            }
+        }
+        ops
+    };
+    unit.start(first, &read);
+    let before = ops(&mut unit);
+    assert_eq!(before.len(), 1);
+    unit.start(exclusive, &swap);
+    unit.start(last, &read);
+    assert_eq!(ops(&mut unit), [], "one is out; nobody overtakes");
+    unit.finish(before[0].token(), Ok(Segments::zeros(512)));
+    let compare = ops(&mut unit);
+    assert!(matches!(&compare[..], [BlockOp::Read { .. }]));
+    unit.finish(compare[0].token(), Ok(Segments::zeros(512)));
+    let write = ops(&mut unit);
+    assert!(matches!(&write[..], [BlockOp::Write { .. }]));
+    unit.finish(write[0].token(), Ok(Segments::new()));
+    assert_eq!(ops(&mut unit).len(), 1, "the last one");
+    // One that is aborted leaves the store to the others.
+    unit.start(exclusive, &swap);
+    assert_eq!(ops(&mut unit), []);
+    unit.abort(exclusive);
+    unit.start(first, &read);
+    assert_eq!(ops(&mut unit).len(), 1);
 }

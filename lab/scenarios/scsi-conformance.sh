@@ -1,0 +1,91 @@
+# about: libiscsi's conformance test on disks of ours, with blocks of 512 and of 4096 bytes: nothing fails, skips are known
+# tier: full
+# boot: own
+# timeout: 1200
+# memory: 1536
+# programs: attach-disk
+# allow-log: vhci_hcd: sendmsg failed
+
+load_vhci
+modprobe sg
+
+# Why a test may skip itself. Anything else fails.
+known_skips=(
+    # Of other transports, or of more than one host.
+    'only supported for iSCSI backends' 'Multipath unavailable'
+    # One host reaches the disk, so there is nothing to reserve.
+    'PERSISTENT RESERVE IN is not implemented' 'PROUT Not Supported' 'RESERVE6 is not implemented'
+    # Optional commands of which the disk says that it lacks them.
+    'ORWRITE is not implemented' 'WRITEATOMIC16 is not implemented' 'EXTENDEDCOPY is not implemented'
+    'RECEIVE_COPY_RESULTS is not implemented' 'RECEIVECOPYRESULT is not implemented'
+    'GET_LBA_STATUS is not implemented' 'GETLBASTATUS is not implemented'
+    'READDEFECTDATA1[02] is not implemented' '--allow-sanitize flag is not set'
+    # The tool takes any refusal of a field for this.
+    'REPORT_SUPPORTED_OPCODES is not implemented'
+    # A logical block is a physical one.
+    'LBPPB < 2'
+    # The disk refuses what would clear all to the end (WSNZ).
+    'does not support 0-blocks'
+    # Of disks that are otherwise than this one; each kind is there once.
+    'not removable' 'Media is not removable' 'not write-protected' 'LUN is write-protected' 'is not thin' 'LBPME'
+    'Logical unit is fully provisioned' 'does not have removable' 'D_SENSE is not changeable'
+    'SWP is not changeable' 'UNMAP is not implemented' 'logical unit provisioning'
+)
+known=$(IFS='|' && echo "${known_skips[*]}")
+
+generic() {
+    compgen -G "/sys/block/${1##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,'
+}
+
+# judge NAME SUITE...: all tests of these suites, on the disk that is attached. The tool leaves without a summary where
+# it crashes.
+judge() {
+    local name=$1 suite log sg line ran failed
+    shift
+    # The tool transfers more than the 120 KiB or 1 MiB that usb-storage begins with.
+    echo 8192 >"/sys/block/${disk##*/}/device/max_sectors"
+    sg=$(generic "$disk")
+    sg_turs "$sg"
+    for suite; do
+        log=$LAB_OUT/$name.$suite
+        timeout 120 iscsi-test-cu -d -n -V -t "ALL.$suite" "$sg" >"$log" 2>&1 || true
+        line=$(grep -E '^ +tests ' "$log") || fail "$name $suite: no summary"
+        read -r _ _ ran _ failed _ <<<"$line"
+        total=$((total + ran))
+        bad=$((bad + failed))
+        ((failed == 0)) || note "$name $suite: $failed failed"
+        if grep -F '[SKIPPED]' "$log" | grep -vE "$known"; then fail "$name $suite: skipped for no known reason"; fi
+    done
+}
+
+iscsi-test-cu -l >"$LAB_OUT/list" 2>&1 || true
+mapfile -t suites < <(sed -n 's/^ALL\.\([A-Za-z0-9]*\)$/\1/p' "$LAB_OUT/list" | grep -v '^iSCSI')
+((${#suites[@]} > 40)) || fail "only ${#suites[@]} suites"
+
+# live NAME OPTION... -- SUITE...
+live() {
+    local name=$1 options=() total=0 bad=0
+    shift
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    rm -f disk.img
+    # Too small for a test that moves 65536 blocks at once, more than one transfer may.
+    truncate -s 24M disk.img
+    attach attach-disk disk.img "${options[@]}"
+    judge "$name" "$@"
+    report "$name: ${options[*]}: $total tests ran, $bad failed, $(cat "$LAB_OUT/$name".* | grep -cF '[SKIPPED]') skips"
+    ((bad == 0)) || failed_disks+=("$name")
+    kill -TERM "$pid"
+    expect_detached "$pid" "$port" "$bus_id"
+}
+
+failed_disks=()
+live 512 --block-size 512 --discard -- "${suites[@]}"
+live 4096 --block-size 4096 --discard --speed high -- "${suites[@]}"
+live full --cache writethrough -- Unmap WriteSame10 WriteSame16 ReportSupportedOpcodes Inquiry Mandatory ReadCapacity16
+live removable --eject keep -- PreventAllow StartStopUnit NoMedia TestUnitReady ModeSense6
+live protected --read-only -- ReadOnly Read10 Read16
+((${#failed_disks[@]} == 0)) || fail "tests failed: ${failed_disks[*]}"
