@@ -84,6 +84,9 @@ live() {
 
 failed_disks=()
 live 512 --block-size 512 --discard -- "${suites[@]}"
+# Of GET LBA STATUS, which the disk lacks, one test first writes 257 blocks at once: of 4096 bytes that is more than the
+# 256 pages that /dev/sg takes.
+mapfile -t suites < <(printf '%s\n' "${suites[@]}" | grep -v '^GetLBAStatus$')
 live 4096 --block-size 4096 --discard --speed high -- "${suites[@]}"
 live full --cache writethrough -- Unmap WriteSame10 WriteSame16 ReportSupportedOpcodes Inquiry Mandatory ReadCapacity16
 live removable --eject keep -- PreventAllow StartStopUnit NoMedia TestUnitReady ModeSense6
