@@ -226,7 +226,7 @@ impl<'a> Groups<'a> {
         let starts = self.starts;
         let head = self
             .walk
-            .find(|item| item.descriptor_type() == Some(starts))?;
+            .find(|item| item.descriptor_type() == Some(starts) && item.is_complete())?;
         let mut end = head.offset().saturating_add(head.bytes().len());
         loop {
             let before = self.walk.clone();
@@ -244,8 +244,8 @@ impl<'a> Groups<'a> {
 
 /// The alternate settings of a configuration's interfaces: [`Configuration::interfaces`].
 ///
-/// An interface descriptor shorter than its 9 bytes is passed over, as Linux does;
-/// [`Configuration::descriptors`] still shows it.
+/// An interface descriptor shorter than its 9 bytes, or not all there, is passed over, as Linux
+/// does; [`Configuration::descriptors`] still shows it.
 #[derive(Clone, Debug)]
 pub struct Interfaces<'a> {
     groups: Groups<'a>,
@@ -382,8 +382,8 @@ impl fmt::Debug for Interface<'_> {
 
 /// The endpoints of an alternate setting: [`Interface::endpoints`].
 ///
-/// An endpoint descriptor shorter than its 7 bytes is passed over, as Linux does;
-/// [`Interface::descriptors`] still shows it.
+/// An endpoint descriptor shorter than its 7 bytes, or not all there, is passed over, as Linux
+/// does; [`Interface::descriptors`] still shows it.
 #[derive(Clone, Debug)]
 pub struct Endpoints<'a> {
     class: ClassCode,
@@ -718,6 +718,18 @@ mod tests {
         assert_eq!(audio.max_packet_size(), 0x400);
         assert_eq!(audio.interval(Speed::High), 8);
         assert_eq!(audio.interval(Speed::Full), 64);
+    }
+
+    #[test]
+    fn what_states_no_length_or_too_much_is_no_endpoint() {
+        // Linux: "invalid descriptor of length 0, skipping remainder".
+        for length in [0, 1, 8, 255] {
+            let mut bytes = BYTES;
+            bytes[33] = length;
+            let configuration = Configuration::parse(&bytes[..40]).unwrap();
+            let storage = configuration.interface(0, 0).unwrap();
+            assert_eq!(storage.endpoints().count(), 1, "{length}");
+        }
     }
 
     #[test]
