@@ -63,7 +63,8 @@ impl Io {
         Self {
             tx,
             read_ahead: ReadAhead::default(),
-            tx_high_water,
+            // A queue with nothing in it is never full, or nothing would ever be read.
+            tx_high_water: tx_high_water.max(1),
             state: State::Open,
         }
     }

@@ -444,6 +444,21 @@ fn reading_stops_at_the_high_water_mark_only() {
 }
 
 #[test]
+fn a_mark_of_zero_does_not_end_the_session() {
+    let mut limits = Limits::default();
+    limits.tx_high_water = 0;
+    let mut server = Server::new(limits);
+    let transfer = server.submit(&Submit::new(1, IN, 1, 0).header());
+    server.session.complete(transfer.complete_in(Bytes::new()));
+    let Step::Io(wants) = server.session.receive(&mut server.rx).unwrap() else {
+        panic!()
+    };
+    assert!(wants.read.is_none() && wants.write);
+    assert_eq!(server.written().len(), 48);
+    server.submit(&Submit::new(2, IN, 1, 0).header());
+}
+
+#[test]
 fn isochronous_in_is_packed_and_out_has_gaps() {
     let mut server = server();
     let head = Submit {
