@@ -2,10 +2,11 @@
 //!
 //! Invariants: the flat walk gives every byte exactly once, and only its last piece may be
 //! incomplete; the nodes of a configuration are the flat walk, and the fields of each are its
-//! bytes, whatever class it is taken for; groups lie inside their parent, in order and apart;
+//! bytes, whatever class it is taken for; a finding lies in what it is about; groups lie inside their parent, in order and apart;
 //! reading and printing never fails otherwise than by saying so.
 
 use usb_descriptors::class::hid::ReportItems;
+use usb_descriptors::lint::{Subject, lint};
 use usb_descriptors::{
     Bos, ClassCode, ClassDescriptor, Configuration, ConfigurationTree, Descriptor, Descriptors,
     Device, DeviceBytes, DeviceLine, DeviceListing, DeviceQualifier, Endpoint, Fields, Interface,
@@ -63,6 +64,17 @@ fn device(input: &[u8]) {
     assert!(configurations <= input.len());
     for speed in SPEEDS {
         let _ = DeviceListing::new(bytes, speed).to_string();
+        lint(bytes, speed, &mut |finding| {
+            let subject = match finding.subject {
+                Subject::Configuration(index) => bytes.each_configuration().nth(index),
+                Subject::Device => bytes.device_bytes(),
+                _ => None,
+            };
+            if let Some(subject) = subject {
+                assert!(finding.range().end <= subject.len(), "{finding}");
+            }
+            let _ = finding.to_string();
+        });
     }
 }
 

@@ -736,6 +736,7 @@ fn descriptors_are_complete_at_every_speed() {
         let unit = msc_bot::LogicalUnit::new(small());
         let device = msc_bot::BotDevice::new(options.serial("SERIAL"), [unit]).unwrap();
         let all = device.descriptors();
+        all.lint(&mut |finding| panic!("{speed}: {finding}"));
         let read = all.device().unwrap();
         assert_eq!((read.vendor_id(), read.product_id()), (0x1234, 0x5678));
         assert_eq!(

@@ -307,6 +307,12 @@ impl<'a> Interface<'a> {
         self.bytes
     }
 
+    /// The bytes of the interface descriptor alone.
+    pub(crate) fn own_bytes(&self) -> &'a [u8] {
+        let length = usize::from(self.layout.length);
+        self.bytes.get(..length).unwrap_or(self.bytes)
+    }
+
     /// The interface's number.
     #[doc(alias = "bInterfaceNumber")]
     #[must_use]
@@ -448,6 +454,12 @@ impl<'a> Endpoint<'a> {
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// The bytes of the endpoint descriptor alone.
+    pub(crate) fn own_bytes(&self) -> &'a [u8] {
+        let length = usize::from(self.layout.length);
+        self.bytes.get(..length).unwrap_or(self.bytes)
     }
 
     /// Number and direction.

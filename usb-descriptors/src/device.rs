@@ -16,6 +16,16 @@ use crate::{ClassCode, DescriptorError, DescriptorType};
 )]
 pub struct Bcd(pub u16);
 
+impl Bcd {
+    /// Whether each of its four digits is one of 0–9.
+    #[must_use]
+    pub fn is_decimal(self) -> bool {
+        [0, 4, 8, 12]
+            .iter()
+            .all(|&shift| self.0.wrapping_shr(shift) & 0xf < 10)
+    }
+}
+
 impl fmt::Display for Bcd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor] = self.0.to_be_bytes();
@@ -106,6 +116,12 @@ impl<'a> Device<'a> {
         } else {
             Some(u16::from(field))
         }
+    }
+
+    /// `bMaxPacketSize0` as it stands.
+    #[must_use]
+    pub(crate) const fn raw_max_packet_size(self) -> u8 {
+        self.layout.max_packet_size_0
     }
 
     /// The vendor's number, given by the USB-IF.

@@ -22,6 +22,7 @@ mod descriptor;
 mod device;
 mod error;
 mod layout;
+pub mod lint;
 mod listing;
 mod names;
 mod setup;

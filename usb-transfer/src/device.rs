@@ -5,9 +5,10 @@ use core::fmt;
 
 use bytes::Bytes;
 use usb_descriptors::build::{self, BuildError};
+use usb_descriptors::lint::{Finding, lint};
 use usb_descriptors::{
-    Configuration, ConfigurationTree, DescriptorError, Device, DeviceLine, LanguageId, Speed,
-    StringDescriptor,
+    Configuration, ConfigurationTree, DescriptorError, Device, DeviceBytes, DeviceLine, LanguageId,
+    Speed, StringBytes, StringDescriptor,
 };
 
 /// The descriptors of a device as it is at one speed, each as the bytes that go over the bus, so
@@ -92,6 +93,42 @@ impl DeviceDescriptors {
             descriptor,
         });
         Ok(())
+    }
+
+    /// Reports all that is wrong with the descriptors. What is not there counts as absent.
+    ///
+    /// ```
+    /// use usb_descriptors::{Speed, build};
+    /// let device = build::Device::new(0x1209, 0x0001).to_bytes(Speed::High);
+    /// let mut descriptors = usb_transfer::DeviceDescriptors::new(Speed::High, device);
+    /// descriptors.configurations.push(build::Configuration::new(1).to_bytes(Speed::High)?.into());
+    /// descriptors.lint(&mut |finding| assert_eq!(finding.rule.id(), "qualifier-missing"));
+    /// # Ok::<(), usb_descriptors::build::BuildError>(())
+    /// ```
+    pub fn lint(&self, report: &mut dyn FnMut(Finding)) {
+        self.with_bytes(|bytes| lint(bytes, self.speed, report));
+    }
+
+    /// All of it as the linter and the listing of `usb-descriptors` take it, for as long as `look`
+    /// looks at it.
+    pub fn with_bytes<T>(&self, look: impl FnOnce(DeviceBytes<'_>) -> T) -> T {
+        let configurations = self.configurations.iter().map(AsRef::as_ref);
+        let configurations: Vec<&[u8]> = configurations.collect();
+        let other_speed = self.other_speed_configurations.iter().map(AsRef::as_ref);
+        let other_speed: Vec<&[u8]> = other_speed.collect();
+        let strings = self.strings.iter().map(|string| StringBytes {
+            index: string.index,
+            language: string.language,
+            bytes: &string.descriptor,
+        });
+        let strings: Vec<_> = strings.collect();
+        let bytes = DeviceBytes::new(&self.device)
+            .configurations(&configurations)
+            .other_speed_configurations(&other_speed)
+            .bos(self.bos.as_deref())
+            .qualifier(self.qualifier.as_deref())
+            .strings(&strings);
+        look(bytes)
     }
 
     /// The device descriptor, read.

@@ -7,12 +7,31 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Reads descriptors, without an allocator.
+/// How much was written.
+struct Count(usize);
+
+impl core::fmt::Write for Count {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.0 = self.0.wrapping_add(text.len());
+        Ok(())
+    }
+}
+
+/// Reads, checks and shows descriptors, without an allocator.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_descriptors(first: u8) -> usize {
     let device = [first; 64];
     let configuration = usb_descriptors::Configuration::parse(&device);
-    configuration.map_or(0, |configuration| configuration.interfaces().count())
+    let interfaces = configuration.map_or(0, |configuration| configuration.interfaces().count());
+    let bytes = usb_descriptors::DeviceBytes::from_run(&device);
+    let mut shown = Count(interfaces);
+    let speed = usb_descriptors::Speed::High;
+    usb_descriptors::lint::lint(bytes, speed, &mut |finding| {
+        let _ = core::fmt::Write::write_fmt(&mut shown, format_args!("{finding}"));
+    });
+    let listing = usb_descriptors::DeviceListing::new(bytes, speed);
+    let _ = core::fmt::Write::write_fmt(&mut shown, format_args!("{listing}"));
+    shown.0
 }
 
 #[cfg(feature = "alloc")]
