@@ -43,6 +43,7 @@ mod with_alloc {
 
     use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
     use usb_descriptors::Speed;
+    use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial};
     use usb_transfer::{Enumerator, Step, Wire, exchange};
     use usbip_proto::{DeviceId, Limits, client, server, vhci};
 
@@ -59,6 +60,25 @@ mod with_alloc {
 
     #[global_allocator]
     static ALLOCATOR: Nothing = Nothing;
+
+    /// Enumerates a device of each class.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn probe_functions(speed: bool) -> usize {
+        let options = DeviceOptions::new(if speed { Speed::High } else { Speed::Full });
+        let mut host = Enumerator::new(Speed::High);
+        if let Ok(mut keyboard) = Keyboard::new(options.clone()) {
+            exchange(&mut host, &mut keyboard);
+        }
+        if let Ok(mut serial) = Serial::loopback(options.clone()) {
+            exchange(&mut host, &mut serial);
+        }
+        if let Ok(mut audio) = AudioLoopback::new(options) {
+            exchange(&mut host, &mut audio);
+        }
+        host.result()
+            .and_then(Result::ok)
+            .map_or(0, |found| found.configurations.len())
+    }
 
     /// Joins a piece of every crate.
     #[unsafe(no_mangle)]

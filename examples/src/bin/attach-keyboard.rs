@@ -1,0 +1,143 @@
+//! What is typed here appears in Linux as from a USB keyboard. `attach-keyboard --help` says how.
+
+#![allow(clippy::disallowed_methods, reason = "a program has threads")]
+
+use std::io::{self, IsTerminal, Read};
+use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
+use std::task::Waker;
+use std::thread;
+
+use examples::{
+    AttachOptions, Command, Driven, Failure, RawTerminal, Sleeper, attach, key, strokes,
+    terminal_strokes, type_from,
+};
+use lexopt::ValueExt;
+use usb_descriptors::Speed;
+use usb_functions::{DeviceOptions, Keyboard, KeyboardLayout, Stroke};
+
+const PROGRAM: &str = "attach-keyboard";
+
+const HELP: &str = "\
+Attaches a USB keyboard to this machine, through vhci_hcd, and types on it.
+
+Usage: attach-keyboard [OPTION]...
+
+It types what is given, in this order, and leaves when the host has taken it; or else what comes
+from standard input, to its end; at a terminal each key as it is hit, until Ctrl-]. The keyboard has
+the layout of the United States.
+
+Options:
+  --type TEXT           type this; \\n is Enter, \\t Tab, \\\\ a backslash
+  --key NAME            hit a key, such as caps-lock, left or f1
+  --speed SPEED         low, full, high or super [default: high]";
+
+/// Ends typing at a terminal: Ctrl-].
+const END: u8 = 0x1d;
+
+#[derive(Debug)]
+struct Options {
+    attach: AttachOptions,
+    strokes: Vec<Stroke>,
+}
+
+fn main() -> ExitCode {
+    let options = Options {
+        attach: AttachOptions::new(Speed::High),
+        strokes: Vec::new(),
+    };
+    let own = |options: &mut Options, name: &str, arguments: &mut lexopt::Parser| {
+        match name {
+            "type" => options
+                .strokes
+                .extend(arguments.value()?.parse_with(unescape)?),
+            "key" => options.strokes.push(arguments.value()?.parse_with(key)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    };
+    let command = Command::parse(options, |options| &mut options.attach, own);
+    Command::run(command, PROGRAM, HELP, start)
+}
+
+/// What makes a text, of which every character must have a key.
+fn unescape(text: &str) -> Result<Vec<Stroke>, String> {
+    let mut typed = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        typed.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some('\\') => '\\',
+                _ => return Err(r"after a backslash comes n, t or \".into()),
+            },
+            other => other,
+        });
+    }
+    let strokes: Result<_, _> = KeyboardLayout::US.strokes(&typed).collect();
+    strokes.map_err(|error| error.to_string())
+}
+
+fn start(options: Options) -> Result<(), Failure> {
+    let device = DeviceOptions::new(options.attach.speed).manufacturer("Virtual");
+    let keyboard = Keyboard::new(device).map_err(Failure::mistake)?;
+    let mut sleeper = Sleeper::new();
+    let waker = sleeper.waker().map_err(Failure::failed)?;
+    let (typed, channel) = channel();
+    let mut terminal = None;
+    if options.strokes.is_empty() {
+        let is_terminal = io::stdin().is_terminal();
+        if is_terminal {
+            let raw = RawTerminal::standard_input();
+            terminal = Some(raw.map_err(Failure::mistake)?);
+        }
+        thread::spawn(move || {
+            type_input(&typed, is_terminal, &waker);
+            // The end is news too.
+            drop(typed);
+            waker.wake();
+        });
+    } else {
+        typed.send(options.strokes).map_err(Failure::failed)?;
+        drop(typed);
+    }
+    let mut keyboard = Driven::new(keyboard, type_from(channel));
+    let served = attach(&options.attach, &sleeper, &mut keyboard);
+    drop(terminal);
+    served
+}
+
+/// Passes on what comes from standard input, until its end.
+fn type_input(typed: &Sender<Vec<Stroke>>, is_terminal: bool, waker: &Waker) {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(count @ 1..) = io::stdin().read(&mut piece) {
+        let mut input = &piece[..count];
+        let end = input.iter().position(|byte| *byte == END && is_terminal);
+        if let Some(at) = end {
+            input = &input[..at];
+        }
+        bytes.extend_from_slice(input);
+        let rest = bytes.split_off(whole_characters(&bytes));
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        bytes = rest;
+        let strokes = if is_terminal {
+            terminal_strokes(&text)
+        } else {
+            strokes(&text)
+        };
+        if typed.send(strokes).is_err() || end.is_some() {
+            break;
+        }
+        waker.wake_by_ref();
+    }
+}
+
+/// How many of the bytes are whole characters, or will never be.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    }
+}

@@ -1,0 +1,191 @@
+//! Typing on a keyboard, from another thread.
+
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::vec;
+
+use usb_functions::{Keyboard, KeyboardEvent, KeyboardLayout, Leds, Modifiers, Stroke, Usage};
+
+use crate::say;
+
+/// A user of a [`Keyboard`] who makes the strokes that come through a channel, as fast as the host
+/// takes them. When the channel has ended and all is typed, the keyboard leaves.
+///
+/// What the host does with the lights is said on standard output.
+///
+/// ```
+/// use std::sync::mpsc::channel;
+/// use examples::{Driven, strokes, type_from};
+/// use usb_descriptors::Speed;
+/// use usb_functions::{DeviceOptions, Keyboard};
+///
+/// let (typed, channel) = channel();
+/// let keyboard = Keyboard::new(DeviceOptions::new(Speed::High))?;
+/// let keyboard = Driven::new(keyboard, type_from(channel));
+/// typed.send(strokes("hello"))?;
+/// # let _ = keyboard;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn type_from(typed: Receiver<Vec<Stroke>>) -> impl FnMut(&mut Keyboard) {
+    let mut strokes = Vec::new().into_iter();
+    move |keyboard| {
+        let ended = !make(keyboard, &mut strokes, &typed);
+        while let Some(event) = keyboard.poll_event() {
+            if let KeyboardEvent::Leds(leds) = event {
+                let _ = say(format_args!("leds: {}", names(leds)));
+            }
+        }
+        if ended && keyboard.waiting() == 0 {
+            keyboard.detach();
+        }
+    }
+}
+
+/// Makes what there is room for. Whether there may be more.
+fn make(
+    keyboard: &mut Keyboard,
+    strokes: &mut vec::IntoIter<Stroke>,
+    typed: &Receiver<Vec<Stroke>>,
+) -> bool {
+    loop {
+        let room = keyboard.room();
+        if room == 0 {
+            return true;
+        }
+        if strokes.as_slice().is_empty() {
+            match typed.try_recv() {
+                Ok(more) => *strokes = more.into_iter(),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+        keyboard.strike(strokes.take(room));
+    }
+}
+
+/// What makes a text on a keyboard of the United States; characters without a key are left out.
+#[must_use]
+pub fn strokes(text: &str) -> Vec<Stroke> {
+    let layout = KeyboardLayout::US;
+    text.chars()
+        .filter_map(|character| layout.stroke(character))
+        .collect()
+}
+
+/// Keys without a character, each with its name and what a terminal sends for it.
+const KEYS: [(&str, Usage, &str); 15] = [
+    ("caps-lock", Usage::CAPS_LOCK, ""),
+    ("num-lock", Usage::NUM_LOCK, ""),
+    ("scroll-lock", Usage::SCROLL_LOCK, ""),
+    ("print-screen", Usage::PRINT_SCREEN, ""),
+    ("pause", Usage::PAUSE, ""),
+    ("insert", Usage::INSERT, "\x1b[2~"),
+    ("delete", Usage::DELETE, "\x1b[3~"),
+    ("home", Usage::HOME, "\x1b[H"),
+    ("end", Usage::END, "\x1b[F"),
+    ("page-up", Usage::PAGE_UP, "\x1b[5~"),
+    ("page-down", Usage::PAGE_DOWN, "\x1b[6~"),
+    ("up", Usage::UP, "\x1b[A"),
+    ("down", Usage::DOWN, "\x1b[B"),
+    ("right", Usage::RIGHT, "\x1b[C"),
+    ("left", Usage::LEFT, "\x1b[D"),
+];
+
+/// The key of a name, such as `caps-lock` or `f12`.
+///
+/// # Errors
+/// A text that says which names there are.
+pub fn key(name: &str) -> Result<Stroke, String> {
+    let function = name
+        .strip_prefix('f')
+        .and_then(|number| number.parse().ok())
+        .filter(|number| (1..=12).contains(number))
+        .map(|number: u8| Usage(Usage::F1.0 + number - 1));
+    let named = KEYS.iter().find(|(known, ..)| *known == name);
+    named
+        .map(|(_, usage, _)| *usage)
+        .or(function)
+        .map(|usage| Stroke::new(Modifiers::NONE, usage))
+        .ok_or_else(|| {
+            let known: Vec<&str> = KEYS.iter().map(|(known, ..)| *known).collect();
+            format!("a key is f1 to f12, {}", known.join(", "))
+        })
+}
+
+/// What makes the keys of a terminal: its characters, what it sends for keys without one, and
+/// Control with a letter.
+#[must_use]
+pub fn terminal_strokes(mut text: &str) -> Vec<Stroke> {
+    let mut strokes = Vec::new();
+    while let Some(character) = text.chars().next() {
+        let mut sequences = KEYS.iter().filter(|(_, _, sequence)| !sequence.is_empty());
+        if let Some((_, usage, sequence)) =
+            sequences.find(|(_, _, sequence)| text.starts_with(sequence))
+        {
+            strokes.push(Stroke::new(Modifiers::NONE, *usage));
+            text = &text[sequence.len()..];
+            continue;
+        }
+        strokes.extend(terminal_stroke(character));
+        text = &text[character.len_utf8()..];
+    }
+    strokes
+}
+
+fn terminal_stroke(character: char) -> Option<Stroke> {
+    match character {
+        // The key that deletes to the left, as terminals have it.
+        '\u{7f}' => Some(Stroke::new(Modifiers::NONE, Usage::BACKSPACE)),
+        '\t' | '\n' | '\r' => KeyboardLayout::US.stroke(character),
+        '\u{1}'..='\u{1a}' => {
+            let letter = Usage(Usage::A.0 + (character as u8 - 1));
+            Some(Stroke::new(Modifiers::LEFT_CONTROL, letter))
+        }
+        other => KeyboardLayout::US.stroke(other),
+    }
+}
+
+fn names(leds: Leds) -> String {
+    let all = [
+        (Leds::NUM_LOCK, "num-lock"),
+        (Leds::CAPS_LOCK, "caps-lock"),
+        (Leds::SCROLL_LOCK, "scroll-lock"),
+        (Leds::COMPOSE, "compose"),
+        (Leds::KANA, "kana"),
+    ];
+    let lit = all.iter().filter(|(led, _)| leds.contains(*led));
+    let names: Vec<&str> = lit.map(|(_, name)| *name).collect();
+    if names.is_empty() {
+        return "none".into();
+    }
+    names.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminals_keys_are_keys_again() {
+        let control = |usage| Stroke::new(Modifiers::LEFT_CONTROL, usage);
+        let plain = |usage| Stroke::new(Modifiers::NONE, usage);
+        assert_eq!(
+            terminal_strokes("a\x1b[A\x1b[3~\x03\x7f\r\x1b"),
+            [
+                plain(Usage::A),
+                plain(Usage::UP),
+                plain(Usage::DELETE),
+                control(Usage(0x06)),
+                plain(Usage::BACKSPACE),
+                plain(Usage::ENTER),
+                plain(Usage::ESCAPE),
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_have_names() {
+        assert_eq!(key("f12").unwrap().usage, Usage(0x45));
+        assert_eq!(key("caps-lock").unwrap().usage, Usage::CAPS_LOCK);
+        assert!(key("f13").unwrap_err().contains("page-down"));
+    }
+}
