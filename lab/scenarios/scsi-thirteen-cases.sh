@@ -32,7 +32,7 @@ try() {
     shift
     before=$(resets)
     started=${EPOCHREALTIME/./}
-    # shellcheck disable=SC2086 # the bytes of a command
+    # shellcheck disable=SC2048,SC2086 # the bytes of a command
     sg_raw "${options[@]}" "$sg" $* >"case-$number" 2>&1 || status=$?
     # The status comes when the reset is done.
     note "case $number: status $status, $(($(resets) - before)) resets, $(tenths_since "$started") tenths"
