@@ -16,6 +16,8 @@ pub struct Endpoint {
     pub transfer_type: TransferType,
     /// The largest packet, in bytes.
     pub max_packet_size: u16,
+    /// Packets in each microframe, 1–3: more than one only at high speed, where it is periodic.
+    pub transactions_per_microframe: u8,
     /// How often the host polls it, in 125 µs; 0 where the type is not polled.
     pub interval: u32,
     /// Streams of a SuperSpeed bulk endpoint; 0 for none.
@@ -107,6 +109,7 @@ impl EndpointMap {
                 address,
                 transfer_type: endpoint.transfer_type(),
                 max_packet_size: endpoint.max_packet_size(),
+                transactions_per_microframe: endpoint.transactions_per_microframe(),
                 interval: endpoint.interval(device.speed),
                 max_streams: endpoint
                     .companion()

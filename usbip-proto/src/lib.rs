@@ -15,7 +15,6 @@ pub mod client;
 mod device;
 mod error;
 mod limits;
-mod read_ahead;
 pub mod server;
 mod session;
 pub mod vhci;

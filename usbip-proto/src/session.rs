@@ -3,10 +3,10 @@
 use core::num::NonZeroUsize;
 
 use bytes::{Buf, BytesMut};
-use usb_transfer::{Step, TxQueue, Wants};
+use usb_transfer::{ReadAhead, Step, TxQueue, Wants};
 
 use crate::ProtocolError;
-use crate::read_ahead::ReadAhead;
+use crate::wire::urb::Header;
 
 /// One end of a session.
 pub(crate) trait End {
@@ -109,7 +109,7 @@ pub(crate) fn receive(end: &mut impl End, rx: &mut BytesMut) -> Result<Step, Pro
             Ok(Message::Taken) => {}
             Ok(Message::Missing(missing)) => {
                 let io = end.io();
-                io.read_ahead.make_room(rx, missing);
+                io.read_ahead.make_room(rx, Header::LENGTH, missing);
                 return Ok(io.wants(Some(missing)));
             }
             Err(error) => {

@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 use usb_descriptors::{Direction, SetupPacket, Speed, feature, request};
 use usb_transfer::{
-    Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status, Step,
+    Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, ReadAhead, Segments, Status, Step,
     Transfer, TransferId, TxQueue, Wire,
 };
 
 use crate::session::{self, End, Io, Message};
 use crate::wire::urb::{self, Header};
-use crate::wire::{iso, skip, take_payload};
+use crate::wire::{iso, skip};
 use crate::{DeviceId, Limits, ProtocolError};
 
 /// The client's end of a session: a [`Wire`] to the server and a [`Function`], the remote device.
@@ -258,7 +258,7 @@ impl Session {
         target: &Target,
         rx: &mut BytesMut,
     ) -> Result<(), ProtocolError> {
-        let payload = take_payload(rx, reply.payload as usize);
+        let payload = ReadAhead::take_payload(rx, Header::LENGTH, reply.payload as usize);
         let length = reply.packets.saturating_mul(iso::LENGTH);
         let at = match *target {
             Target::Buried(at) => {

@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed, feature, request};
 use usb_transfer::{
-    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status,
+    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, ReadAhead, Segments, Status,
     Step, Transfer, TransferIds, TxQueue, Wire,
 };
 
 use super::in_flight::{InFlight, Request, SpareLists};
 use crate::session::{self, End, Io, Message};
 use crate::wire::urb::{self, Header};
-use crate::wire::{iso, skip, take_payload};
+use crate::wire::{iso, skip};
 use crate::{DeviceId, Limits, ProtocolError};
 
 /// The server's end of a session: a [`Wire`] to the client and a [`Frontend`] to the device.
@@ -291,7 +291,7 @@ impl End for Session {
             return Err(ProtocolError::DuplicateSeqnum { seqnum });
         }
         let payload = match submit.direction {
-            Direction::Out => Payload::Out(take_payload(rx, submit.buffer())),
+            Direction::Out => Payload::Out(ReadAhead::take_payload(rx, Header::LENGTH, submit.buffer())),
             Direction::In => {
                 skip(rx, Header::LENGTH);
                 Payload::In {

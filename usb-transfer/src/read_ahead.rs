@@ -1,24 +1,37 @@
-//! How much room to keep for reading.
+//! Reading into the caller's buffer: how much room to keep, and taking payloads from its front.
 
 use core::num::NonZeroUsize;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 
-use crate::wire::urb::Header;
+use crate::TxQueue;
 
 /// Remembers how long recent messages were, so that the next one of their size lands in one read
 /// and its payload is never moved; and how many bytes came together, so that a burst of short
 /// messages takes few reads. An idle connection settles at [`ReadAhead::FLOOR`].
+///
+/// For a [`Wire`](crate::Wire) whose messages are a header, and more that the header announces.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use bytes::BytesMut;
+/// use usb_transfer::ReadAhead;
+/// const HEADER: usize = 12;
+/// let (mut read_ahead, mut rx) = (ReadAhead::default(), BytesMut::new());
+/// read_ahead.record(64 << 10, &rx); // what the last message took
+/// read_ahead.make_room(&mut rx, HEADER, NonZeroUsize::new(HEADER).unwrap());
+/// assert!(rx.capacity() >= 64 << 10);
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct ReadAhead {
+pub struct ReadAhead {
     longest: Longest,
     burst: Longest,
     count: u8,
 }
 
 impl ReadAhead {
-    /// A few headers.
-    const FLOOR: usize = 512;
+    /// A few headers, in bytes.
+    pub const FLOOR: usize = 512;
     /// What one read takes at most; longer messages take several anyway.
     const CEILING: usize = 512 << 10;
     /// What one read takes at most of messages that are shorter than it.
@@ -26,9 +39,9 @@ impl ReadAhead {
     /// Messages after which a longer one is forgotten, at the earliest.
     const WINDOW: u8 = 64;
 
-    /// The message at the front of `rx` is all there and about to be taken.
+    /// The message at the front of `rx`, of so many bytes, is all there and about to be taken.
     #[inline(always)]
-    pub(crate) fn record(&mut self, message: usize, rx: &BytesMut) {
+    pub fn record(&mut self, message: usize, rx: &BytesMut) {
         // The read that brought it may have left something behind if it filled the buffer.
         let came = if rx.len() < rx.capacity() {
             rx.len()
@@ -47,8 +60,8 @@ impl ReadAhead {
 
     /// Makes room for what is missing and, between two messages, for all of the next. There, a
     /// buffer that long messages left behind is given up once they stop coming.
-    pub(crate) fn make_room(&self, rx: &mut BytesMut, missing: NonZeroUsize) {
-        if rx.len() >= Header::LENGTH {
+    pub fn make_room(&self, rx: &mut BytesMut, header: usize, missing: NonZeroUsize) {
+        if rx.len() >= header {
             return rx.reserve(missing.get());
         }
         let longest = self.longest.get();
@@ -62,6 +75,35 @@ impl ReadAhead {
         if rx.is_empty() && rx.capacity() / 4 > room {
             *rx = BytesMut::with_capacity(room);
         }
+    }
+
+    /// Takes a header of so many bytes and `length` bytes behind it from the front, and gives the
+    /// latter: by reference, or as a copy if they are few, or less than half of the buffer, so that
+    /// a payload never keeps much more memory alive than its own. Nothing where they are not all
+    /// there.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use usb_transfer::ReadAhead;
+    /// let mut rx = BytesMut::from(&[7; 1000][..]);
+    /// let place = rx[12..].as_ptr();
+    /// assert_eq!(ReadAhead::take_payload(&mut rx, 12, 900).as_ptr(), place);
+    /// assert_eq!(rx.len(), 88);
+    /// ```
+    pub fn take_payload(rx: &mut BytesMut, header: usize, length: usize) -> Bytes {
+        let total = header.saturating_add(length);
+        if length < TxQueue::COPY_BELOW || length < rx.capacity() / 2 {
+            let payload = rx.get(header..total);
+            let payload = payload.map(Bytes::copy_from_slice).unwrap_or_default();
+            rx.advance(total.min(rx.len()));
+            return payload;
+        }
+        if total > rx.len() {
+            return Bytes::new();
+        }
+        let mut payload = rx.split_to(total).freeze();
+        payload.advance(header);
+        payload
     }
 }
 

@@ -1,0 +1,44 @@
+//! What a peer may ask for.
+
+/// What a peer may make this side hold. Every length is checked against these before memory is
+/// taken for it.
+///
+/// ```
+/// let mut limits = usbredir_proto::Limits::default();
+/// limits.max_transfer = 1 << 20;
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest bulk transfer, in bytes, carried or asked for; a longer one ends the
+    /// connection. Default 16 MiB. `libusbredirparser` takes 128 MiB.
+    pub max_transfer: u32,
+    /// The longest list of filter rules, in bytes; a longer one ends the connection. Default
+    /// 64 KiB.
+    pub max_filter: u32,
+    /// Transfers in flight at a [`Host`](crate::Host); one more is answered with
+    /// [`StatusCode::IO_ERROR`](crate::codec::StatusCode::IO_ERROR). Default 1024.
+    pub max_in_flight: usize,
+    /// Bytes that all transfers in flight at a [`Host`](crate::Host) carry or ask for; more is
+    /// answered in the same way. Default 64 MiB.
+    pub max_in_flight_bytes: u64,
+    /// Bytes queued for writing at which a [`Host`](crate::Host) stops reading and stops asking
+    /// its device for stream data. Default 1 MiB. The queue can exceed it by what is in flight.
+    pub tx_high_water: usize,
+    /// Packets that a [`Guest`](crate::Guest) keeps of what a host pushes from one interrupt or
+    /// isochronous endpoint; more push the oldest out. Default 1000, as QEMU.
+    pub max_buffered_packets: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_transfer: 16 << 20,
+            max_filter: 64 << 10,
+            max_in_flight: 1024,
+            max_in_flight_bytes: 64 << 20,
+            tx_high_water: 1 << 20,
+            max_buffered_packets: 1000,
+        }
+    }
+}
