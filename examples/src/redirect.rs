@@ -53,7 +53,8 @@ pub fn redirect(
             stream.result(host)?;
             return Ok(outcome);
         }
-        let is_told = matches!(state, HostState::Greeting | HostState::Empty) && host.tx().is_empty();
+        let is_told =
+            matches!(state, HostState::Greeting | HostState::Empty) && host.tx().is_empty();
         if outcome == Redirected::Stopped && is_told {
             host.end();
             continue;
