@@ -20,7 +20,7 @@ sector() {
 
 # boot CONTROLLER SPEED CAPABILITIES [PROPERTIES]
 boot() {
-    local qemu host status=0
+    local machine host status=0
     note "$*"
     rm -f disk.img usb.socket debug
     truncate -s 1M disk.img
@@ -32,12 +32,12 @@ boot() {
         -chardev socket,id=redirected,path=usb.socket,server=on,wait=on \
         -device "usb-redir,chardev=redirected,bus=usb.0,bootindex=0,debug=4,pcap=$LAB_OUT/$1-$3.pcap${4:-}" \
         >"$LAB_OUT/qemu-$1-$3.log" 2>&1 &
-    qemu=$!
+    machine=$!
     wait_until 20 test -S usb.socket || fail "QEMU does not listen"
     usbredir-host --connect unix:usb.socket --disk disk.img --speed "$2" --capabilities "$3" >host.log &
     host=$!
-    wait_until 40 ended "$qemu" || fail "$1, $3: the boot sector does not run"
-    wait "$qemu" || status=$?
+    wait_until 40 ended "$machine" || fail "$1, $3: the boot sector does not run"
+    wait "$machine" || status=$?
     # What the boot sector wrote to the exit port, doubled and one more.
     expect_equal "$status" 33 "QEMU's exit status"
     expect_exit 5 "$host" 0 "the guest's end"

@@ -98,6 +98,8 @@ mod with_alloc {
         }
         let mut remote = client::Session::new(id, Speed::High, Limits::default());
         remote.end();
+        let mut redirected = usbredir_proto::Host::new(usbredir_proto::Options::default());
+        exchange(&mut redirected, &mut remote);
         let ports = vhci::Ports::parse("").unwrap_or_default();
         let strings = found.map_or(Vec::new(), |found| found.languages());
         ports.iter().count() + strings.len()

@@ -2,22 +2,28 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use examples::{Access, Disk, RawImage, Redirected, Sleeper, Stream, redirect, signal};
+use examples::{
+    Access, Address, Disk, Failure, Listener, RawImage, Redirected, Sleeper, Stop, Stream,
+    redirect, say, serial_of, signal,
+};
 use lexopt::prelude::*;
 use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
 use usb_descriptors::Speed;
 use usbredir_proto::{Capabilities, Host, HostState, Options};
+
+const PROGRAM: &str = "usbredir-host";
+
+/// What the disk calls itself.
+const VENDOR: &str = "Virtual";
+const PRODUCT: &str = "USB Disk";
 
 const HELP: &str = "\
 Gives a USB device to a virtual machine by usbredir.
@@ -25,56 +31,34 @@ Gives a USB device to a virtual machine by usbredir.
 Usage: usbredir-host --connect ADDR | --listen ADDR  --disk IMAGE[,ro] [OPTION]...
 
   --connect ADDR        where the virtual machine listens
-  --listen ADDR         where it is to come in, once
+  --listen ADDR         where virtual machines come in, one after the other
   --disk IMAGE[,ro]     a disk; with ,ro it cannot be written
   --speed SPEED         high or super [default: super]
   --capabilities BITS   what to say that it can do, to see how a guest takes less [default: 0xff]
   -h, --help            print this
   -V, --version         print the version
 
-ADDR is tcp:HOST:PORT or unix:PATH. QEMU listens with
+ADDR is tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. QEMU listens with
   -chardev socket,id=usb,path=PATH,server=on,wait=off -device usb-redir,chardev=usb
 
 Standard output tells of the guest and of what it makes of the device. Ctrl-C or SIGTERM tells the
 guest that the device is gone, flushes and ends.
 
-Exit status: 0 after that, or when the guest has left; 1 if it rejected the device, or after a
-failure of the connection; 2 after a mistake, with nothing changed.";
-
-/// What is said on standard error, after the program's name, and the exit status.
-struct Failure(String, u8);
-
-fn mistake(error: impl Display) -> Failure {
-    Failure(error.to_string(), 2)
-}
-
-fn failed(error: impl Display) -> Failure {
-    Failure(error.to_string(), 1)
-}
+Exit status: 0 after that, or when the guest that was connected to has left; 1 if it rejected the
+device, or after a failure; 2 after a mistake, with nothing changed.";
 
 fn main() -> ExitCode {
     let result = match Command::parse(env::args_os().skip(1)) {
         Ok(Command::Help) => say(HELP),
         Ok(Command::Version) => say(concat!("usbredir-host ", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Serve(arguments)) => serve(&arguments),
-        Err(error) => Err(mistake(format_args!("{error} (see usbredir-host --help)"))),
+        Err(error) => Err(Failure::Mistake(format!(
+            "{error} (see usbredir-host --help)"
+        ))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(text, code)) => {
-            let _ = writeln!(io::stderr(), "usbredir-host: {text}");
-            ExitCode::from(code)
-        }
-    }
-}
-
-/// Says something on standard output. That nobody listens is no failure.
-fn say(text: impl Display) -> Result<(), Failure> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(failed(format_args!("standard output: {error}")))
-        }
-        _ => Ok(()),
+        Err(failure) => failure.report(PROGRAM),
     }
 }
 
@@ -92,8 +76,8 @@ struct Arguments {
 }
 
 enum Place {
-    Listen(String),
-    Connect(String),
+    Listen(Address),
+    Connect(Address),
 }
 
 impl Command {
@@ -105,8 +89,8 @@ impl Command {
             match argument {
                 Short('h') | Long("help") => return Ok(Self::Help),
                 Short('V') | Long("version") => return Ok(Self::Version),
-                Long("listen") => listen = Some(arguments.value()?.string()?),
-                Long("connect") => connect = Some(arguments.value()?.string()?),
+                Long("listen") => listen = Some(arguments.value()?.parse()?),
+                Long("connect") => connect = Some(arguments.value()?.parse()?),
                 Long("disk") => disk = Some(arguments.value()?),
                 Long("speed") => speed = arguments.value()?.parse_with(read_speed)?,
                 Long("capabilities") => {
@@ -146,75 +130,120 @@ fn read_capabilities(bits: &str) -> Result<Capabilities, &'static str> {
         .ok_or("capabilities are 0 to 0xff")
 }
 
-/// Between guest and device.
-fn connection(place: &Place) -> Result<OwnedFd, Failure> {
-    let (Place::Listen(address) | Place::Connect(address)) = place;
-    let (kind, rest) = address.split_once(':').unwrap_or((address, ""));
-    let opened = match (kind, place) {
-        ("unix", Place::Connect(_)) => UnixStream::connect(rest).map(OwnedFd::from),
-        ("tcp", Place::Connect(_)) => TcpStream::connect(rest).map(OwnedFd::from),
-        ("unix", Place::Listen(_)) => UnixListener::bind(rest).and_then(|listener| {
-            let _ = writeln!(io::stdout(), "listening on {address}");
-            Ok(listener.accept()?.0.into())
-        }),
-        ("tcp", Place::Listen(_)) => TcpListener::bind(rest).and_then(|listener| {
-            let _ = writeln!(io::stdout(), "listening on {address}");
-            Ok(listener.accept()?.0.into())
-        }),
-        _ => return Err(mistake("an address is tcp:HOST:PORT or unix:PATH")),
-    };
-    opened.map_err(|error| failed(format_args!("{address}: {error}")))
-}
-
 fn open_disk(arguments: &Arguments) -> Result<Disk<RawImage>, Failure> {
     let value = arguments.disk.as_os_str();
     let (path, access) = match value.as_bytes().strip_suffix(b",ro") {
         Some(path) => (Path::new(OsStr::from_bytes(path)), Access::ReadOnly),
         None => (Path::new(value), Access::ReadWrite),
     };
-    let image = RawImage::open(path, access).map_err(mistake)?;
+    let image = RawImage::open(path, access).map_err(Failure::mistake)?;
     let block_size = BlockSize::BYTES_512;
     let blocks = image.size() / u64::from(block_size.get());
+    if blocks == 0 {
+        let (path, size) = (path.display(), image.size());
+        return Err(Failure::Mistake(format!(
+            "{path}: {size} bytes are less than one block"
+        )));
+    }
+    let serial = serial_of(path);
     let unit = UnitOptions::new(block_size, blocks)
-        .vendor("Virtual")
-        .product("USB Disk")
+        .vendor(VENDOR)
+        .product(PRODUCT)
+        .serial(&serial)
         .read_only(access == Access::ReadOnly)
+        // A medium that cannot be taken out is not asked for again and again.
         .removable(false);
     let options = BotOptions::new(arguments.speed)
-        .manufacturer("Virtual")
-        .product("USB Disk");
-    let device = BotDevice::new(options, [LogicalUnit::new(unit)]).map_err(mistake)?;
+        .manufacturer(VENDOR)
+        .product(PRODUCT)
+        .serial(&serial);
+    let device = BotDevice::new(options, [LogicalUnit::new(unit)]).map_err(Failure::mistake)?;
     Ok(Disk::new(device, image))
+}
+
+/// Tells the loop that waits for a guest, and the one that serves it, to come to an end.
+struct Ending {
+    stop: Stop,
+    is_set: Arc<AtomicBool>,
+    sleeper: Sleeper,
+}
+
+impl Ending {
+    /// From now on the signals are its own.
+    fn on_signal() -> io::Result<Self> {
+        let (stop, mut sleeper) = (Stop::new()?, Sleeper::new());
+        let is_set = Arc::new(AtomicBool::new(false));
+        let (waker, stopped, flag) = (sleeper.waker()?, stop.clone(), Arc::clone(&is_set));
+        signal::on_first_signal(move || {
+            flag.store(true, Ordering::Release);
+            stopped.stop();
+            waker.wake();
+        })?;
+        Ok(Self {
+            stop,
+            is_set,
+            sleeper,
+        })
+    }
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let mut disk = open_disk(arguments)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut sleeper = Sleeper::new();
-    let waker = sleeper.waker().map_err(failed)?;
-    let stopped = Arc::clone(&stop);
-    let end = move || {
-        stopped.store(true, Ordering::Release);
-        waker.wake();
+    let ending = Ending::on_signal().map_err(Failure::failed)?;
+    let result = match &arguments.place {
+        Place::Connect(address) => address
+            .connect()
+            .map_err(|error| Failure::Failed(format!("{address}: {error}")))
+            .and_then(|socket| serve_guest(arguments, socket, &mut disk, &ending)),
+        Place::Listen(address) => listen(arguments, address, &mut disk, &ending),
     };
+    let flushed = disk.close();
+    result?;
+    flushed.map_err(|error| Failure::Failed(format!("what was written last may be lost: {error}")))
+}
 
-    let mut stream = Stream::new(connection(&arguments.place)?).map_err(failed)?;
-    signal::on_first_signal(end).map_err(failed)?;
+/// Serves one guest after the other.
+fn listen(
+    arguments: &Arguments,
+    address: &Address,
+    disk: &mut Disk<RawImage>,
+    ending: &Ending,
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::Failed(format!("{address}: {error}"));
+    let listener = Listener::bind(address).map_err(failed)?;
+    say(format_args!(
+        "listening on {}",
+        listener.address().map_err(failed)?
+    ))?;
+    while let Some((socket, _)) = listener.accept(&ending.stop).map_err(failed)? {
+        if let Err(failure) = serve_guest(arguments, socket, disk, ending) {
+            let _ = failure.report(PROGRAM);
+        }
+    }
+    Ok(())
+}
+
+fn serve_guest(
+    arguments: &Arguments,
+    socket: OwnedFd,
+    disk: &mut Disk<RawImage>,
+    ending: &Ending,
+) -> Result<(), Failure> {
+    let mut stream = Stream::new(socket).map_err(Failure::failed)?;
     let mut options = Options::default();
     options.capabilities = arguments.capabilities;
     let mut host = Host::new(options);
     let descriptors = disk.device().descriptors().clone();
-    host.attach(descriptors).map_err(failed)?;
-
+    host.attach(descriptors).map_err(Failure::failed)?;
     let mut is_rejected = false;
-    let served = redirect(&mut stream, &sleeper, &mut host, &mut disk, &stop, |host| {
+    let watch = |host: &Host| {
         is_rejected |= host.state() == HostState::Rejected;
         announce(host);
-    });
-    let flushed = disk.close();
-    flushed.map_err(|error| failed(format_args!("what was written last may be lost: {error}")))?;
-    match served.map_err(failed)? {
-        _ if is_rejected => Err(failed("the guest does not want the device")),
+    };
+    let (sleeper, is_set) = (&ending.sleeper, &ending.is_set);
+    let served = redirect(&mut stream, sleeper, &mut host, disk, is_set, watch);
+    match served.map_err(Failure::failed)? {
+        _ if is_rejected => Err(Failure::Failed("the guest does not want the device".into())),
         Redirected::Left => say("the guest has left"),
         Redirected::Stopped => say("detached"),
     }

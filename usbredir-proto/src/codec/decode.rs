@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::num::NonZeroUsize;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use usb_descriptors::{Bcd, ClassCode, Direction, EndpointAddress, RequestType, SetupPacket};
 use usb_transfer::{ReadAhead, Segments};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -53,8 +53,8 @@ impl Codec {
         if rx.len() < total {
             return Ok(self.missing(rx, total));
         }
+        self.read_ahead.record(total, rx);
         let packet = self.body(header, rx, width)?;
-        self.read_ahead.record(total);
         if let (Packet::Hello(hello), None) = (&packet, self.negotiated) {
             self.meet(hello.capabilities);
         }
@@ -178,7 +178,7 @@ impl Codec {
         let total = width.saturating_add(header.length as usize);
         let bytes = rx.get(width..total).unwrap_or(&[]);
         let packet = body.control(bytes)?;
-        ReadAhead::skip(rx, total);
+        rx.advance(total.min(rx.len()));
         Ok(packet)
     }
 }
@@ -564,8 +564,8 @@ impl Body<'_> {
                 found,
             });
         }
-        ReadAhead::skip(rx, self.width.saturating_add(fixed as usize));
-        Ok(ReadAhead::take_payload(rx, found as usize).into())
+        let before = self.width.saturating_add(fixed as usize);
+        Ok(ReadAhead::take_payload(rx, before, found as usize).into())
     }
 }
 

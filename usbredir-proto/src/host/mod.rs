@@ -253,7 +253,8 @@ impl Host {
     }
 
     fn is_above_high_water(&self) -> bool {
-        self.tx.remaining() >= self.codec.limits().tx_high_water
+        // A queue with nothing in it is never full, or nothing would ever be read.
+        self.tx.remaining() >= self.codec.limits().tx_high_water.max(1)
     }
 
     fn packet(&mut self, id: u64, packet: Packet) {
