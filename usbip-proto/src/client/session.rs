@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 use usb_descriptors::{Direction, SetupPacket, Speed, feature, request};
 use usb_transfer::{
-    Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, ReadAhead, Segments, Status, Step,
-    Transfer, TransferId, TxQueue, Wire,
+    Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, ReadAhead, Segments,
+    Status, Step, Transfer, TransferId, TxQueue, Wire,
 };
 
 use crate::session::{self, End, Io, Message};

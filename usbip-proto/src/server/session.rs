@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed, feature, request};
 use usb_transfer::{
-    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, ReadAhead, Segments, Status,
-    Step, Transfer, TransferIds, TxQueue, Wire,
+    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, ReadAhead, Segments,
+    Status, Step, Transfer, TransferIds, TxQueue, Wire,
 };
 
 use super::in_flight::{InFlight, Request, SpareLists};
@@ -291,7 +291,9 @@ impl End for Session {
             return Err(ProtocolError::DuplicateSeqnum { seqnum });
         }
         let payload = match submit.direction {
-            Direction::Out => Payload::Out(ReadAhead::take_payload(rx, Header::LENGTH, submit.buffer())),
+            Direction::Out => {
+                Payload::Out(ReadAhead::take_payload(rx, Header::LENGTH, submit.buffer()))
+            }
             Direction::In => {
                 skip(rx, Header::LENGTH);
                 Payload::In {
