@@ -56,8 +56,13 @@ pub enum ImageError {
 /// Long reads are answered with the pages of the file itself, mapped, so that the only copy is the
 /// one into the socket. The kernel is asked to fetch them first. Where that fails, and for short
 /// reads, they are copied into buffers that are used again and again. So an error of the disk, or
-/// a file that somebody has cut short, is an error of one read and not the end of the process.
+/// a file that somebody has cut short, is an error of one read or of the socket's.
 /// (What lies behind the end of a file that was cut short, but in its last page, reads as zeros.)
+///
+/// What is mapped is for the system alone: a process that looks at the bytes itself, of a file that
+/// was cut short since they were read, is ended by SIGBUS. Who looks at them, or sends them in
+/// pieces that are [copied](usb_transfer::TxQueue::COPY_BELOW), reads a [`copying`](Self::copying)
+/// image.
 ///
 /// The file is locked with `flock`: many may read it, or one may write it.
 #[derive(Debug)]
@@ -65,7 +70,8 @@ pub struct RawImage {
     file: File,
     length: u64,
     pool: Pool,
-    windows: Windows,
+    /// `None`: everything is copied.
+    windows: Option<Windows>,
 }
 
 /// Bytes of a read from which fetching pages costs less than copying them: measured, one page.
@@ -132,13 +138,20 @@ impl RawImage {
     }
 
     fn with_length(file: File, length: u64) -> Self {
-        let windows = Windows::new(&file, length);
+        let windows = Some(Windows::new(&file, length));
         Self {
             file,
             length,
             pool: Pool::default(),
             windows,
         }
+    }
+
+    /// Copies what is read, whatever its length.
+    #[must_use]
+    pub fn copying(mut self) -> Self {
+        self.windows = None;
+        self
     }
 
     /// The same open file once more, under the same lock, to look at.
@@ -160,10 +173,9 @@ impl Store for RawImage {
     fn read(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
         let length = length as usize;
         let file = &self.file;
-        if length >= MAPPED_FROM {
-            if let Some(bytes) = self.windows.read(file, offset, length) {
-                return Ok(bytes);
-            }
+        let windows = self.windows.as_mut().filter(|_| length >= MAPPED_FROM);
+        if let Some(bytes) = windows.and_then(|windows| windows.read(file, offset, length)) {
+            return Ok(bytes);
         }
         let buffer = self.pool.buffer(length);
         while buffer.len() < length {

@@ -142,6 +142,18 @@ fn an_image_that_became_shorter_is_an_error_of_the_read() {
 }
 
 #[test]
+fn a_copied_read_outlives_the_file() {
+    let folder = Folder::new("copied");
+    let path = folder.image("image", 1 << 20);
+    let mut image = RawImage::open(&path, Access::ReadOnly).unwrap().copying();
+    let data = image.read(0, 1 << 20).unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(0).unwrap();
+    // Of mapped bytes, this would be the end of the process.
+    assert_eq!(data.to_vec().len(), 1 << 20);
+}
+
+#[test]
 fn one_writes_or_many_read() {
     let folder = Folder::new("lock");
     let path = folder.image("image", 512);

@@ -310,6 +310,8 @@ fn open_for_update(path: &Path) -> io::Result<File> {
 
 fn write(address: &Address, bus_id: BusId, copy: &Copy) -> Result<(), Failure> {
     let image = RawImage::open(&copy.file, Access::ReadOnly).map_err(Failure::mistake)?;
+    // What is there already is compared here.
+    let image = image.copying();
     let length = image.size();
     let (mut host, descriptors) = open(address, bus_id)?;
     let mut progress = Progress::new(length);
