@@ -388,6 +388,28 @@ fn port_reset_resets_the_function_before_it_is_answered() {
         server.replies(),
         [ret(RET_SUBMIT, 1, -104, 0), ret(RET_SUBMIT, 2, 0, 0)]
     );
+    // A function that takes its time, and a host that does not wait for it.
+    let slow = server.submit(&Submit::new(4, IN, 1, 512).header());
+    let second = Submit { seqnum: 5, ..reset };
+    assert_eq!(server.event(&second.header()), Ok(Some(HostEvent::Reset)));
+    let third = Submit { seqnum: 6, ..reset };
+    assert_eq!(server.event(&third.header()), Ok(Some(HostEvent::Reset)));
+    let later = server.submit(&Submit::new(7, OUT, 2, 0).header());
+    server.session.complete(later.complete_out());
+    assert_eq!(server.event(&unlink(8, 6)), Ok(None));
+    assert_eq!(server.replies(), [ret(RET_SUBMIT, 7, 0, 0)]);
+    assert_eq!(server.session.pending(), 1, "the function knows one");
+    server.session.complete(slow.fail(Status::CANCELLED));
+    assert_eq!(server.session.poll(), None);
+    assert_eq!(
+        server.replies(),
+        [
+            ret(RET_SUBMIT, 4, -104, 0),
+            ret(RET_SUBMIT, 5, 0, 0),
+            ret(RET_SUBMIT, 6, 0, 0),
+            ret(RET_UNLINK, 8, 0, 0),
+        ]
+    );
     // SET_ADDRESS is the host controller's.
     let address = Submit {
         setup: [0, 5, 3, 0, 0, 0, 0, 0],

@@ -20,6 +20,8 @@ pub(super) struct Request {
     /// the function made of it.
     pub(super) packets: Vec<IsoPacket>,
     pub(super) short_not_ok: bool,
+    /// A port reset, which the function is told of otherwise: answered once all before it are.
+    pub(super) is_reset: bool,
     /// The number of the request to unlink this one.
     pub(super) unlink: Option<u32>,
 }
@@ -34,6 +36,7 @@ impl Request {
             length: submit.length,
             packets,
             short_not_ok: transfer.flags.short_not_ok,
+            is_reset: false,
             unlink: None,
         }
     }
@@ -64,6 +67,12 @@ impl InFlight {
         self.requests.len()
     }
 
+    /// Those that the function knows.
+    pub(super) fn transfers(&self) -> usize {
+        let known = self.requests.iter().filter(|request| !request.is_reset);
+        known.count()
+    }
+
     pub(super) fn footprint(&self) -> usize {
         self.requests
             .capacity()
@@ -92,6 +101,12 @@ impl InFlight {
         }
         self.bytes = self.bytes.saturating_sub(request.bytes());
         Some(request)
+    }
+
+    /// A port reset, if nothing before it is left.
+    pub(super) fn due_reset(&self) -> Option<TransferId> {
+        let first = self.requests.front();
+        first.filter(|first| first.is_reset).map(|first| first.id)
     }
 
     pub(super) fn with_seqnum(&mut self, seqnum: u32) -> Option<&mut Request> {

@@ -30,6 +30,12 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// | in flight, already being unlinked | – | [`ProtocolError::DuplicateUnlink`] |
 /// | already answered, or never heard of | – | RET_UNLINK 0 |
 ///
+/// (A second unlink could not be answered with 0 at once, as the kernel's server does: a RET_SUBMIT
+/// may follow yet.)
+///
+/// A port reset is a request like others, but the function sees [`HostEvent::Reset`]. It is
+/// answered when all requests before it are.
+///
 /// A completion with [`Status::CANCELLED`] of a request that was not unlinked, because the
 /// function stopped the endpoint, is a RET_SUBMIT with −ECONNRESET.
 ///
@@ -61,8 +67,6 @@ pub struct Session {
     in_flight: InFlight,
     spare_lists: SpareLists,
     event: Option<HostEvent>,
-    /// A port reset to be acknowledged when the function has been reset.
-    reset_seqnum: Option<u32>,
     io: Io,
 }
 
@@ -84,7 +88,6 @@ impl Session {
             in_flight: InFlight::default(),
             spare_lists: SpareLists::default(),
             event: None,
-            reset_seqnum: None,
         }
     }
 
@@ -109,7 +112,9 @@ impl Session {
             }
             Some(request) => {
                 request.unlink = Some(seqnum);
-                self.event = Some(HostEvent::Cancel(request.id));
+                if !request.is_reset {
+                    self.event = Some(HostEvent::Cancel(request.id));
+                }
             }
             None => Header::ret_unlink(seqnum, Status::COMPLETED).put(&mut self.io.tx),
         }
@@ -151,8 +156,8 @@ impl Session {
             // vhci answers it itself; other clients may not.
             Some(HostRequest::SetAddress) => self.ret_submit(request, transfer.complete_out()),
             Some(HostRequest::PortReset) => {
-                self.reset_seqnum = Some(submit.seqnum);
-                self.event = Some(HostEvent::Reset);
+                let is_reset = true;
+                self.start(Request { is_reset, ..request }, transfer);
             }
             None => self.start(request, transfer),
         }
@@ -175,16 +180,19 @@ impl Session {
         {
             return self.ret_submit(request, transfer.fail(Status::NO_MEMORY));
         }
+        self.event = Some(if request.is_reset {
+            HostEvent::Reset
+        } else {
+            HostEvent::Submit(transfer)
+        });
         self.in_flight.push(request, bytes);
-        self.event = Some(HostEvent::Submit(transfer));
     }
 
-    /// After the function was reset and has completed what that stopped: says so.
-    #[cold]
-    fn acknowledge_reset(&mut self, seqnum: u32) {
-        if self.event.is_none() {
-            self.reset_seqnum = None;
-            Header::ret_submit(seqnum, Status::COMPLETED, 0).put(&mut self.io.tx);
+    /// Answers the port resets that the function was told of, and before which nothing is left.
+    #[inline(always)]
+    fn answer_resets(&mut self) {
+        while let Some(id) = self.in_flight.due_reset() {
+            self.complete(Completion::new(id, Status::COMPLETED, Actual::Out(0)));
         }
     }
 
@@ -317,8 +325,8 @@ impl Wire for Session {
     type Error = ProtocolError;
 
     fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
-        if let Some(seqnum) = self.reset_seqnum {
-            self.acknowledge_reset(seqnum);
+        if self.event.is_none() {
+            self.answer_resets();
         }
         session::receive(self, rx)
     }
@@ -337,9 +345,7 @@ impl Frontend for Session {
         if self.event.is_some() {
             return self.event.take();
         }
-        if let Some(seqnum) = self.reset_seqnum {
-            self.acknowledge_reset(seqnum);
-        }
+        self.answer_resets();
         self.io.tells_end().then_some(HostEvent::Reset)
     }
 
@@ -368,7 +374,7 @@ impl Frontend for Session {
     }
 
     fn pending(&self) -> usize {
-        self.in_flight.len()
+        self.in_flight.transfers()
     }
 }
 
