@@ -157,7 +157,13 @@ impl Session {
             Some(HostRequest::SetAddress) => self.ret_submit(request, transfer.complete_out()),
             Some(HostRequest::PortReset) => {
                 let is_reset = true;
-                self.start(Request { is_reset, ..request }, transfer);
+                self.start(
+                    Request {
+                        is_reset,
+                        ..request
+                    },
+                    transfer,
+                );
             }
             None => self.start(request, transfer),
         }
