@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustix::net::sockopt;
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
@@ -104,7 +103,6 @@ pub(crate) fn watch(socket: &Socket) -> io::Result<()> {
         let keepalive = TcpKeepalive::new().with_time(IDLE).with_interval(INTERVAL);
         socket.set_tcp_keepalive(&keepalive.with_retries(PROBES))?;
         socket.set_tcp_user_timeout(Some(IDLE + INTERVAL * PROBES))?;
-        sockopt::set_tcp_nodelay(socket, true)?;
     }
     Ok(())
 }

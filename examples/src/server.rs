@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::net::Shutdown;
-use usbip_proto::server::Session;
-use usbip_proto::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError};
+use usbip_proto::server::{ExportState, Exports, Session};
+use usbip_proto::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError, RecordError};
 
 use crate::{
     Address, Disk, Listener, Network, Offers, Peer, Sleeper, Stop, Store, Stream, StreamError,
@@ -71,7 +71,7 @@ pub struct Server {
 }
 
 struct Shared {
-    exports: Mutex<Vec<Export>>,
+    table: Mutex<Table>,
     connections: Mutex<Connections>,
     /// A connection has ended, or a device is free again.
     changed: Condvar,
@@ -79,16 +79,11 @@ struct Shared {
     log: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-struct Export {
-    record: DeviceRecord,
-    state: State,
-}
-
-enum State {
-    Free(Box<dyn Device>),
-    InUse,
-    /// The thread that used it has come to a bad end.
-    Failed,
+/// What nobody uses lies here.
+#[derive(Default)]
+struct Table {
+    exports: Exports,
+    devices: BTreeMap<BusId, Box<dyn Device>>,
 }
 
 /// Those that are open, to be shut down when the server ends.
@@ -113,7 +108,7 @@ impl Server {
     /// The process has no file descriptor left.
     pub fn new(log: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Self> {
         let shared = Shared {
-            exports: Mutex::default(),
+            table: Mutex::default(),
             connections: Mutex::default(),
             changed: Condvar::new(),
             stop: Stop::new()?,
@@ -125,9 +120,15 @@ impl Server {
     }
 
     /// Offers a device.
-    pub fn export(&self, record: DeviceRecord, device: Box<dyn Device>) {
-        let state = State::Free(device);
-        self.exports().push(Export { record, state });
+    ///
+    /// # Errors
+    /// Another has its bus id.
+    pub fn export(&self, record: DeviceRecord, device: Box<dyn Device>) -> Result<(), RecordError> {
+        let bus_id = record.bus_id();
+        let mut table = self.table();
+        table.exports.add(record)?;
+        table.devices.insert(bus_id, device);
+        Ok(())
     }
 
     /// Serves all that come in and are allowed, until the server is stopped. Where `allowed` is
@@ -209,13 +210,10 @@ impl Server {
         }
         drop(connections);
         let mut result = Ok(());
-        for export in &mut *self.exports() {
-            if let State::Free(device) = &mut export.state {
-                let closed = device.close();
-                result = result.and(closed.map_err(|error| {
-                    io::Error::other(format!("{}: {error}", export.record.bus_id()))
-                }));
-            }
+        for (bus_id, device) in &mut self.table().devices {
+            let closed = device.close();
+            let named = |error| io::Error::other(format!("{bus_id}: {error}"));
+            result = result.and(closed.map_err(named));
         }
         result
     }
@@ -294,8 +292,7 @@ impl Server {
             if connections.closed {
                 return false;
             }
-            let is_free = |export: &Export| matches!(export.state, State::Free(_));
-            if self.exports().iter().any(is_free) {
+            if !self.table().devices.is_empty() {
                 return true;
             }
             connections = self.wait(connections);
@@ -312,10 +309,10 @@ impl Server {
     }
 
     /// Locked after `connections`, where both are.
-    fn exports(&self) -> MutexGuard<'_, Vec<Export>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing that can panic happens under the lock.
-        let exports = self.shared.exports.lock();
-        exports.unwrap_or_else(PoisonError::into_inner)
+        let table = self.shared.table.lock();
+        table.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
@@ -327,35 +324,18 @@ impl Server {
 impl Offers for Server {
     type Granted = Lease;
 
-    /// Devices in use are left out, as `usbipd` does.
     fn list(&self) -> Vec<DeviceRecord> {
-        let exports = self.exports();
-        let free = exports
-            .iter()
-            .filter(|export| matches!(export.state, State::Free(_)));
-        free.map(|export| export.record.clone()).collect()
+        self.table().exports.listed().cloned().collect()
     }
 
     fn grant(&self, bus_id: BusId) -> Result<(DeviceRecord, Lease), OpStatus> {
-        let mut exports = self.exports();
-        let found = exports
-            .iter()
-            .position(|export| export.record.bus_id() == bus_id);
-        let index = found.ok_or(OpStatus::NO_DEVICE)?;
-        let export = &mut exports[index];
-        let device = match mem::replace(&mut export.state, State::InUse) {
-            State::Free(device) => device,
-            State::InUse => return Err(OpStatus::BUSY),
-            State::Failed => {
-                export.state = State::Failed;
-                return Err(OpStatus::DEVICE_ERROR);
-            }
-        };
-        let record = export.record.clone();
-        drop(exports);
+        let mut table = self.table();
+        let record = table.exports.import(bus_id)?.clone();
+        let device = table.devices.remove(&bus_id);
+        drop(table);
         let mut lease = Lease {
-            device: Some(device),
-            index,
+            device,
+            bus_id,
             server: self.clone(),
         };
         // Others are served while it takes its time.
@@ -371,10 +351,10 @@ impl Offers for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let devices = self.exports().len();
+        let free = self.table().devices.len();
         let connections = self.connections().open.len();
         f.debug_struct("Server")
-            .field("devices", &devices)
+            .field("free", &free)
             .field("connections", &connections)
             .finish_non_exhaustive()
     }
@@ -383,7 +363,7 @@ impl fmt::Debug for Server {
 /// A device in the hands of one client. It comes back when this is dropped.
 pub struct Lease {
     device: Option<Box<dyn Device>>,
-    index: usize,
+    bus_id: BusId,
     server: Server,
 }
 
@@ -396,10 +376,16 @@ impl fmt::Debug for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let device = self.device.take().filter(|_| !thread::panicking());
-        let state = device.map_or(State::Failed, State::Free);
         // Whoever waits for a free device looks for one under both locks.
         let connections = self.server.connections();
-        self.server.exports()[self.index].state = state;
+        let mut table = self.server.table();
+        if let Some(device) = device {
+            table.devices.insert(self.bus_id, device);
+            table.exports.release(self.bus_id);
+        } else {
+            table.exports.set_state(self.bus_id, ExportState::Failed);
+        }
+        drop(table);
         self.server.shared.changed.notify_all();
         drop(connections);
     }
@@ -432,7 +418,7 @@ struct Granted {
 impl Granted {
     fn serve(mut self, peer: &Peer) {
         let server = self.lease.server.clone();
-        let bus_id = server.exports()[self.lease.index].record.bus_id();
+        let bus_id = self.lease.bus_id;
         server.log(&format!("{peer}: uses {bus_id}"));
         if let Some(device) = &mut self.lease.device {
             let result = device.serve(&mut self.connection.stream, &mut self.session);

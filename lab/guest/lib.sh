@@ -87,6 +87,39 @@ expect_detached() {
     wait_until 30 no_block_device "$3" || fail "$(block_device "$3") is still there"
 }
 
+# start_server ARG...: our usbip-server, which then listens. Sets server.
+start_server() {
+    usbip-server "$@" >server.out 2>>server.err &
+    server=$!
+    wait_until 10 grep -q '^listening on ' server.out || fail "usbip-server does not listen: $(<server.err)"
+}
+
+# listed NUMBER: so many devices are free at our server.
+listed() {
+    [[ $(usbip-client list tcp:127.0.0.1 | wc -l) == "$1" ]]
+}
+
+# used_port [BUT]: sets port and bus_id to those of the one port with an address, but for the port BUT.
+used_port() {
+    local found
+    found=$(cat "$VHCI"/status* | awk -v but="${1:-x}" '$3 == "006" && $2 + 0 != but { print $2 + 0, $7; exit }')
+    [[ -n $found ]] && read -r port bus_id <<<"$found"
+}
+
+# gadget_zero NAME UDC SPEED: the kernel's own source and sink, under the numbers that usbtest knows.
+gadget_zero() {
+    local gadget=/sys/kernel/config/usb_gadget/$1
+    mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+    mkdir -p "$gadget/strings/0x409" "$gadget/configs/c.1" "$gadget/functions/SourceSink.0"
+    # "Gadget Zero" (drivers/usb/misc/usbtest.c).
+    echo 0x0525 >"$gadget/idVendor"
+    echo 0xa4a0 >"$gadget/idProduct"
+    echo "$1" >"$gadget/strings/0x409/serialnumber"
+    echo "$3" >"$gadget/max_speed"
+    ln -s "$gadget/functions/SourceSink.0" "$gadget/configs/c.1/"
+    echo "$2" >"$gadget/UDC"
+}
+
 # gadget_disk NAME UDC SPEED IMAGE: the kernel's own mass-storage function on a controller of dummy_hcd.
 # SPEED is high-speed or super-speed.
 gadget_disk() {
@@ -97,6 +130,8 @@ gadget_disk() {
     echo 0x0104 >"$gadget/idProduct"
     echo "$1" >"$gadget/strings/0x409/serialnumber"
     echo "$3" >"$gadget/max_speed"
+    # A disk that could be taken out is asked again and again whether it is there, also while it is detached.
+    echo 0 >"$gadget/functions/mass_storage.0/lun.0/removable"
     echo "$4" >"$gadget/functions/mass_storage.0/lun.0/file"
     ln -s "$gadget/functions/mass_storage.0" "$gadget/configs/c.1/"
     echo "$2" >"$gadget/UDC"

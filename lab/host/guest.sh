@@ -76,6 +76,9 @@ run_in_guest() {
         seconds=$((seconds + timeout["$name"] + GRACE_SECONDS))
     done >"$run/.job/queue"
     guest_command "$memory" "$cpus"
+    # Whoever has devices has a boot of its own.
+    read -ra words <<<"${devices["$1"]//GUEST/"$guest"}"
+    command+=("${words[@]}")
     # The limit is a last resort, for when nobody watches any more.
     timeout --kill-after=5 "$seconds" "${command[@]}" -serial "file:$console" -monitor none \
         </dev/null >"$run/qemu-$boots.log" 2>&1 &

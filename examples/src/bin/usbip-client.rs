@@ -210,20 +210,23 @@ fn print_list(address: &Address) -> Result<(), Failure> {
 fn line(device: &DeviceRecord) -> String {
     let speed = device.speed_code().speed();
     let speed = speed.map_or_else(|| "unknown speed".into(), |speed| speed.to_string());
-    let classes: Vec<_> = device
+    let interfaces: Vec<_> = device
         .interfaces()
         .iter()
         .map(ToString::to_string)
         .collect();
+    let interfaces = match interfaces.join(" ") {
+        none if none.is_empty() => "not told".into(),
+        some => some,
+    };
     // A server is not to steer a terminal.
     let path = device.path().escape_debug();
     format!(
-        "{:<10} {:04x}:{:04x}  {speed}, class {}, interfaces {}  {path}",
+        "{:<10} {:04x}:{:04x}  {speed}, class {}, interfaces {interfaces}  {path}",
         device.bus_id(),
         device.vendor_id(),
         device.product_id(),
         device.class(),
-        classes.join(" "),
     )
 }
 

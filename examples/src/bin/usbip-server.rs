@@ -133,7 +133,8 @@ fn serve(options: &Options) -> Result<(), Failure> {
         let record =
             record.map_err(|error| Failure::failed(format!("{}: {error}", offered.name)))?;
         names.push(format!("{bus_id}: {}", offered.name));
-        server.export(record, offered.device);
+        let exported = server.export(record, offered.device);
+        exported.map_err(Failure::failed)?;
     }
     let stopped = server.clone();
     signal::on_first_signal(move || stopped.stop())

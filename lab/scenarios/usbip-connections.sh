@@ -1,0 +1,82 @@
+# about: our client and server: attach, reconnect after the server died, reverse connection, Unix socket, vsock
+# tier: fast
+# timeout: 300
+# programs: usbip-server usbip-client
+
+load_vhci
+head -c 8M /dev/urandom >disk.img
+
+# expect_content WHERE
+expect_content() {
+    blockdev --flushbufs "$disk"
+    cmp disk.img "$disk" || fail "the disk has the wrong content $1"
+}
+
+note "attach, ports, detach"
+start_server --disk disk.img
+usbip-client attach tcp:127.0.0.1 1-1 | tee said
+grep -qx 'port: [0-9]*' said
+wait_until 10 used_port || fail "no port is in use"
+wait_until 30 block_device "$bus_id" || fail "no disk"
+disk=$(block_device "$bus_id")
+udevadm settle
+expect_content "after attach"
+usbip-client ports | tee said
+grep -q "^$port .*SuperSpeed hub.*$bus_id 1209:0001 Virtual USB Disk $disk" said || fail "usbip-client ports"
+usbip-client detach "$port"
+wait_until 10 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
+wait_until 30 no_block_device "$bus_id"
+status=0
+usbip-client detach "$port" || status=$?
+expect_equal "$status" 2 "exit status of detaching nothing"
+
+note "the server dies, and the disk comes back with it"
+attach usbip-client attach tcp:127.0.0.1 1-1 --reconnect
+expect_content "after attach --reconnect"
+for round in 1 2; do
+    kill -KILL "$server"
+    expect_exit 10 "$server" 137 "the killed server"
+    wait_until 20 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
+    wait_until 30 no_block_device "$bus_id"
+    start_server --disk disk.img
+    wait_until 30 port_is "$port" 006 || fail "round $round: the device did not come back to port $port"
+    wait_until 10 used_port
+    wait_until 30 block_device "$bus_id" || fail "round $round: no disk"
+    disk=$(block_device "$bus_id")
+    udevadm settle
+    expect_content "after reconnecting"
+done
+kill -TERM "$pid"
+expect_detached "$pid" "$port" "$bus_id"
+
+note "the server dials"
+kill -TERM "$server"
+expect_exit 10 "$server" 0 "usbip-server"
+usbip-server --connect tcp:127.0.0.1:4000 --disk disk.img >server.out 2>server.err &
+server=$!
+attach usbip-client listen tcp:127.0.0.1:4000
+expect_content "over a reverse connection"
+kill -TERM "$pid"
+expect_detached "$pid" "$port" "$bus_id"
+kill -TERM "$server"
+expect_exit 10 "$server" 0 "the server that dials"
+
+# over ADDRESS: all of it over another kind of socket, the kernel's part too.
+over() {
+    start_server --listen "$1" --disk disk.img
+    rm -f copy
+    usbip-client read "$1" 1-1 --output copy
+    cmp disk.img copy
+    attach usbip-client attach "$1" 1-1 --reconnect
+    expect_content "over $1"
+    kill -TERM "$pid"
+    expect_detached "$pid" "$port" "$bus_id"
+    kill -TERM "$server"
+    expect_exit 10 "$server" 0 "the server at $1"
+}
+
+note "Unix socket"
+over "unix:$PWD/socket"
+note "vsock, within this machine"
+modprobe vsock_loopback
+over vsock:1:3240
