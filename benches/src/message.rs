@@ -30,11 +30,50 @@ impl Urb {
 
     /// SET_CONFIGURATION(1).
     pub fn configure() -> Self {
+        Self::control([0, 9, 1, 0, 0, 0, 0, 0])
+    }
+
+    /// A control transfer without data.
+    pub fn control(setup: [u8; 8]) -> Self {
         let mut message = header(0, 0, 0);
-        message[40..].copy_from_slice(&[0, 9, 1, 0, 0, 0, 0, 0]);
+        message[40..].copy_from_slice(&setup);
         Self {
             message,
             transfers: 1,
+        }
+    }
+
+    /// What a host plays and records in a millisecond: a packet each way.
+    pub fn millisecond() -> Self {
+        const BYTES: usize = 192;
+        let mut packet = [0; 16];
+        packet[4..8].copy_from_slice(&(BYTES as u32).to_be_bytes());
+        let mut message = header(0, 1, BYTES);
+        message.extend([7; BYTES]);
+        message.extend(packet);
+        let at = message.len();
+        message.extend(header(1, 2, BYTES));
+        message.extend(packet);
+        for (number, at) in [(1_u32, 0), (2, at)] {
+            message[at + 4..at + 8].copy_from_slice(&number.to_be_bytes());
+            // One packet.
+            message[at + 32..at + 36].copy_from_slice(&1_u32.to_be_bytes());
+        }
+        Self {
+            message,
+            transfers: 2,
+        }
+    }
+
+    /// As many bytes each way, by bulk transfers.
+    pub fn millisecond_of_bulk() -> Self {
+        let mut message = Self::bulk_out(&[7; 192]).message;
+        let at = message.len();
+        message.extend(Self::bulk_in(192).message);
+        message[at + 4..at + 8].copy_from_slice(&2_u32.to_be_bytes());
+        Self {
+            message,
+            transfers: 2,
         }
     }
 

@@ -6,9 +6,10 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 use usb_descriptors::Speed;
+use usb_functions::{AudioLoopback, DeviceOptions};
 use usb_transfer::{
-    Completion, Frontend, Function, FunctionEvent, HostEvent, Payload, Step, Transfer, TransferId,
-    TxQueue, Wire, exchange,
+    Completion, Frame, Frontend, Function, FunctionEvent, HostEvent, Payload, Step, Transfer,
+    TransferId, TxQueue, Wire, exchange,
 };
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
@@ -72,6 +73,32 @@ impl<F: Function> Serving<F> {
             rx: BytesMut::new(),
             device,
         }
+    }
+}
+
+impl<F: Function> Serving<F> {
+    /// Tells the device the time, and lets a socket take what it completes then.
+    pub fn start_of_frame(&mut self, now: Frame) {
+        self.device.start_of_frame(now);
+        exchange(&mut self.session, &mut self.device);
+        write(self.session.tx());
+    }
+}
+
+impl Serving<AudioLoopback> {
+    /// A session of a sound card on which the host plays and records.
+    pub fn playing() -> Self {
+        let card = AudioLoopback::new(DeviceOptions::new(Speed::Super)).expect("a sound card");
+        let mut session = Self::new(card);
+        for setup in [
+            [0, 9, 1, 0, 0, 0, 0, 0],
+            [1, 11, 1, 0, 1, 0, 0, 0],
+            [1, 11, 1, 0, 2, 0, 0, 0],
+        ] {
+            session.bring(&Urb::control(setup), 1);
+            session.serve();
+        }
+        session
     }
 }
 

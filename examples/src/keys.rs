@@ -71,6 +71,28 @@ pub fn strokes(text: &str) -> Vec<Stroke> {
         .collect()
 }
 
+/// What makes a text in which `\n` is Enter, `\t` Tab and `\\` a backslash.
+///
+/// # Errors
+/// A character has no key, or something else comes after a backslash.
+pub fn typed_strokes(text: &str) -> Result<Vec<Stroke>, String> {
+    let mut typed = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        typed.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some('\\') => '\\',
+                _ => return Err(r"after a backslash comes n, t or \".into()),
+            },
+            other => other,
+        });
+    }
+    let strokes: Result<_, _> = KeyboardLayout::US.strokes(&typed).collect();
+    strokes.map_err(|error| error.to_string())
+}
+
 /// Keys without a character, each with its name and what a terminal sends for it.
 const KEYS: [(&str, Usage, &str); 15] = [
     ("caps-lock", Usage::CAPS_LOCK, ""),

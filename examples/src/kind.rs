@@ -11,7 +11,7 @@ use usb_transfer::DeviceDescriptors;
 use usbip_proto::{BusId, DeviceId, DeviceRecord, RecordError};
 
 use crate::server::Device;
-use crate::{Access, Address, Disk, Failure, RawImage, Relay};
+use crate::{Access, Address, Disk, Failure, RawImage, Relay, simulated, typed_strokes};
 
 /// One kind of device, and the option of the programs by which it is asked for. To add one, write
 /// what opens it and a line in [`KINDS`].
@@ -34,6 +34,24 @@ pub const KINDS: &[Kind] = &[
         values: &["IMAGE[,ro]"],
         about: "a disk; with ,ro it cannot be written",
         open: disk,
+    },
+    Kind {
+        option: "keyboard",
+        values: &["TEXT"],
+        about: "a keyboard that types TEXT to each client",
+        open: keyboard,
+    },
+    Kind {
+        option: "serial",
+        values: &[],
+        about: "a serial port; its other end is a pseudo-terminal",
+        open: |_| simulated::serial(),
+    },
+    Kind {
+        option: "audio",
+        values: &[],
+        about: "a sound card that records what it plays",
+        open: |_| simulated::audio(),
     },
     Kind {
         option: "relay",
@@ -129,6 +147,12 @@ fn disk(values: &[OsString]) -> Result<Offered, Failure> {
     let descriptors = device.descriptors().clone();
     let name = path.display().to_string();
     Ok(Offered::new(name, descriptors, Disk::new(device, image)))
+}
+
+fn keyboard(values: &[OsString]) -> Result<Offered, Failure> {
+    let text = values.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let strokes = typed_strokes(&text.to_string_lossy());
+    simulated::keyboard(strokes.map_err(|error| Failure::Mistake(format!("--keyboard: {error}")))?)
 }
 
 fn relay(values: &[OsString]) -> Result<Offered, Failure> {

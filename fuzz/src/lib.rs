@@ -7,13 +7,17 @@
 //!
 //! What checks a crate here reads and writes the wire by itself (`urb`), not through that crate.
 
+pub mod audio;
 pub mod bot_device;
 mod choices;
 pub mod control_endpoint;
 pub mod descriptors;
 pub mod enumerator;
+mod function;
+pub mod hid;
 pub mod initiator;
 pub mod seeds;
+pub mod serial;
 mod urb;
 pub mod usbip_client;
 pub mod usbip_handshake;
@@ -32,11 +36,14 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("audio", audio::run),
     ("bot_device", bot_device::run),
     ("control_endpoint", control_endpoint::run),
     ("descriptors", descriptors::run),
     ("enumerator", enumerator::run),
+    ("hid", hid::run),
     ("initiator", initiator::run),
+    ("serial", serial::run),
     ("usbip_client", usbip_client::run),
     ("usbip_handshake", usbip_handshake::run),
     ("usbip_server", usbip_server::run),

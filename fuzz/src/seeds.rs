@@ -70,7 +70,7 @@ pub fn all() -> Vec<Seed> {
     .concat();
     // 200 bytes at a time.
     let slowly = [0, 0, 0, 199, 0, 0].repeat(12);
-    vec![
+    let mut all = vec![
         seed("bot_device", "composed", join(&any(20, 800), &[])),
         seed("bot_device", "recorded", wrappers(&msc)),
         seed("control_endpoint", "good-device", join(&any(2, 600), &[])),
@@ -132,7 +132,9 @@ pub fn all() -> Vec<Seed> {
             "unknown-hub",
             b"hub port\nxs  0000 004".into(),
         ),
-    ]
+    ];
+    all.extend(functions());
+    all
 }
 
 /// A good device with something of everything: bulk and interrupt endpoints, an alternate setting,
@@ -183,6 +185,31 @@ ss  0004 006 005 00020003 000004 2-1
 fn join(choices: &[u8], stream: &[u8]) -> Vec<u8> {
     let count = u16::try_from(choices.len()).expect("few choices");
     [&count.to_be_bytes()[..], choices, stream].concat()
+}
+
+/// Of the targets of simulated devices.
+fn functions() -> impl Iterator<Item = Seed> {
+    let inputs = [
+        ("audio", "composed", 0),
+        ("audio", "loopback", 1),
+        ("hid", "keyboard", 0),
+        ("hid", "mouse", 1),
+        ("hid", "tablet", 2),
+        ("serial", "composed", 0),
+        ("serial", "loopback", 1),
+    ];
+    (21..)
+        .zip(inputs)
+        .map(|(number, (target, name, device))| Seed {
+            target,
+            name,
+            bytes: which(device, &join(&any(number, 900), &[7; 2000])),
+        })
+}
+
+/// An input of a target with several devices.
+fn which(device: u8, input: &[u8]) -> Vec<u8> {
+    [&[device], input].concat()
 }
 
 /// Some choices; the numbers were picked for runs that last.

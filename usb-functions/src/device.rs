@@ -36,6 +36,9 @@ pub(crate) struct Device {
     presence: Presence,
 }
 
+/// Bytes for small answers: more than are under way at a time.
+const MEMORY: usize = 512;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Presence {
     Attached,
@@ -66,7 +69,7 @@ impl Device {
             control: ControlEndpoint::new(descriptors),
             queues: endpoints.into_iter().map(queue).collect(),
             completions: VecDeque::new(),
-            memory: BytesMut::new(),
+            memory: BytesMut::with_capacity(MEMORY),
             presence: Presence::Attached,
         }
     }

@@ -26,5 +26,5 @@ fn main() -> ExitCode {
 fn start(options: &AttachOptions) -> Result<(), Failure> {
     let device = DeviceOptions::new(options.speed).manufacturer("Virtual");
     let mut audio = AudioLoopback::new(device).map_err(Failure::mistake)?;
-    attach(options, &Sleeper::new(), &mut audio)
+    attach(options, &Sleeper::new(), &mut audio, || ())
 }

@@ -9,12 +9,12 @@ use std::task::Waker;
 use std::thread;
 
 use examples::{
-    AttachOptions, Command, Driven, Failure, RawTerminal, Sleeper, attach, key, strokes,
-    terminal_strokes, type_from,
+    AttachOptions, Command, Driven, Failure, RawTerminal, Sleeper, attach, key, simulated, strokes,
+    terminal_strokes, type_from, typed_strokes,
 };
 use lexopt::ValueExt;
 use usb_descriptors::Speed;
-use usb_functions::{DeviceOptions, Keyboard, KeyboardLayout, Stroke};
+use usb_functions::{DeviceOptions, Keyboard, Stroke};
 
 const PROGRAM: &str = "attach-keyboard";
 
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         match name {
             "type" => options
                 .strokes
-                .extend(arguments.value()?.parse_with(unescape)?),
+                .extend(arguments.value()?.parse_with(typed_strokes)?),
             "key" => options.strokes.push(arguments.value()?.parse_with(key)?),
             _ => return Ok(false),
         }
@@ -60,25 +60,6 @@ fn main() -> ExitCode {
     Command::run(command, PROGRAM, HELP, start)
 }
 
-/// What makes a text, of which every character must have a key.
-fn unescape(text: &str) -> Result<Vec<Stroke>, String> {
-    let mut typed = String::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        typed.push(match character {
-            '\\' => match characters.next() {
-                Some('n') => '\n',
-                Some('t') => '\t',
-                Some('\\') => '\\',
-                _ => return Err(r"after a backslash comes n, t or \".into()),
-            },
-            other => other,
-        });
-    }
-    let strokes: Result<_, _> = KeyboardLayout::US.strokes(&typed).collect();
-    strokes.map_err(|error| error.to_string())
-}
-
 fn start(options: Options) -> Result<(), Failure> {
     let device = DeviceOptions::new(options.attach.speed).manufacturer("Virtual");
     let keyboard = Keyboard::new(device).map_err(Failure::mistake)?;
@@ -86,24 +67,26 @@ fn start(options: Options) -> Result<(), Failure> {
     let waker = sleeper.waker().map_err(Failure::failed)?;
     let (typed, channel) = channel();
     let mut terminal = None;
-    if options.strokes.is_empty() {
-        let is_terminal = io::stdin().is_terminal();
-        if is_terminal {
-            let raw = RawTerminal::standard_input();
-            terminal = Some(raw.map_err(Failure::mistake)?);
-        }
-        thread::spawn(move || {
-            type_input(&typed, is_terminal, &waker);
-            // The end is news too.
-            drop(typed);
-            waker.wake();
-        });
-    } else {
-        typed.send(options.strokes).map_err(Failure::failed)?;
-        drop(typed);
+    let is_terminal = options.strokes.is_empty() && io::stdin().is_terminal();
+    if is_terminal {
+        let raw = RawTerminal::standard_input();
+        terminal = Some(raw.map_err(Failure::mistake)?);
     }
     let mut keyboard = Driven::new(keyboard, type_from(channel));
-    let served = attach(&options.attach, &sleeper, &mut keyboard);
+    let strokes = options.strokes;
+    let start_typing = move || {
+        thread::sleep(simulated::LOOK);
+        if strokes.is_empty() {
+            type_input(&typed, is_terminal, &waker);
+        } else {
+            // Where the keyboard is gone, so is who could want it.
+            let _ = typed.send(strokes);
+        }
+        // The end is news too.
+        drop(typed);
+        waker.wake();
+    };
+    let served = attach(&options.attach, &sleeper, &mut keyboard, start_typing);
     drop(terminal);
     served
 }

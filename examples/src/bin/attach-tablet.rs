@@ -74,7 +74,7 @@ fn start(options: &Options) -> Result<(), Failure> {
                 }
             }),
         );
-        return attach(&options.attach, &sleeper, &mut mouse);
+        return attach(&options.attach, &sleeper, &mut mouse, || ());
     }
     let tablet = Tablet::new(device).map_err(Failure::mistake)?;
     let mut tablet = Driven::new(
@@ -85,7 +85,7 @@ fn start(options: &Options) -> Result<(), Failure> {
             }
         }),
     );
-    attach(&options.attach, &sleeper, &mut tablet)
+    attach(&options.attach, &sleeper, &mut tablet, || ())
 }
 
 /// A user that does what comes through the channel, and what is to be done after its end.

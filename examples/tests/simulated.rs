@@ -1,0 +1,181 @@
+//! Simulated devices and their users on this side, without a kernel.
+#![allow(
+    clippy::pedantic,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::sync::mpsc::channel;
+use std::task::Waker;
+use std::thread;
+
+use bytes::Bytes;
+use examples::{Driven, PseudoTerminal, SerialBridge, loopback, strokes, type_from};
+use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial};
+use usb_transfer::{
+    Actual, Completion, Frame, Frontend, Function, FunctionEvent, HostEvent, IsoPacket, Kind,
+    Payload, Status, Transfer, TransferIds,
+};
+
+fn endpoint(byte: u8) -> EndpointAddress {
+    EndpointAddress::from_byte(byte)
+}
+
+#[test]
+fn a_keyboard_leaves_when_all_is_typed() {
+    let (typed, channel) = channel();
+    let keyboard = Keyboard::new(DeviceOptions::new(Speed::High)).unwrap();
+    let mut keyboard = Driven::new(keyboard, type_from(channel));
+    let mut ids = TransferIds::default();
+    let configure = SetupPacket::set_configuration(1);
+    keyboard.submit(Transfer::control_in(ids.mint(), configure));
+    typed.send(strokes("ab")).unwrap();
+    let (mut reports, mut now) = (Vec::new(), 0);
+    let mut typed = Some(typed);
+    loop {
+        keyboard.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 8));
+        let mut left = false;
+        for _ in 0..3 {
+            now += 32;
+            keyboard.start_of_frame(Frame(now));
+            while let Some(event) = keyboard.poll() {
+                match event {
+                    FunctionEvent::Complete(Completion {
+                        actual: Actual::In(report),
+                        status: Status::COMPLETED,
+                        ..
+                    }) => reports.push(report.to_bytes()[2]),
+                    FunctionEvent::Complete(_) => {}
+                    FunctionEvent::Detached => left = true,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        if left {
+            break;
+        }
+        // Nothing more comes.
+        if reports.len() == 4 {
+            typed = None;
+        }
+        assert!(now < 10_000, "the keyboard stays");
+    }
+    assert!(typed.is_none());
+    assert_eq!(reports, [4, 0, 5, 0]);
+}
+
+#[test]
+fn a_port_and_a_pseudo_terminal_carry_both_ways_and_lose_nothing() {
+    let terminal = PseudoTerminal::open().unwrap();
+    let mut far = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(terminal.path())
+        .unwrap();
+    let mut bridge = SerialBridge::new(&terminal, Waker::noop()).unwrap();
+    let serial = Serial::new(DeviceOptions::new(Speed::High)).unwrap();
+    let mut serial = Driven::new(serial, move |serial: &mut Serial| bridge.turn(serial));
+    let mut ids = TransferIds::default();
+    serial.submit(Transfer::control_in(
+        ids.mint(),
+        SetupPacket::set_configuration(1),
+    ));
+    let data: Vec<u8> = (0..200_000u32).map(|at| ((at * 7) >> 3) as u8).collect();
+    let (sent, echo) = (data.clone(), far.try_clone().unwrap());
+    let echoing = thread::spawn(move || {
+        // Whatever comes goes back.
+        let (mut echo, mut piece, mut count) = (echo, [0; 1000], 0);
+        while count < sent.len() {
+            let read = far.read(&mut piece).unwrap();
+            assert_eq!(piece[..read], sent[count..count + read]);
+            echo.write_all(&piece[..read]).unwrap();
+            count += read;
+        }
+    });
+    for piece in data.chunks(5000) {
+        let piece = Bytes::copy_from_slice(piece);
+        serial.submit(Transfer::data_out(ids.mint(), endpoint(0x02), piece));
+    }
+    let mut back = Vec::new();
+    serial.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 512));
+    while back.len() < data.len() {
+        match serial.poll() {
+            Some(FunctionEvent::Complete(completion)) => {
+                if let Actual::In(bytes) = completion.actual {
+                    if !bytes.is_empty() {
+                        back.extend(bytes.to_bytes());
+                        serial.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 512));
+                    }
+                }
+            }
+            Some(other) => panic!("{other:?}"),
+            None => thread::yield_now(),
+        }
+    }
+    assert!(back == data, "what came back is not what was sent");
+    echoing.join().unwrap();
+}
+
+/// Plays packets, one after the other, and counts what is complete.
+#[derive(Default)]
+struct Player {
+    ids: TransferIds,
+    setups: Vec<SetupPacket>,
+    played: usize,
+    pending: usize,
+}
+
+impl Frontend for Player {
+    fn poll(&mut self) -> Option<HostEvent> {
+        if self.pending > 0 {
+            return None;
+        }
+        let id = self.ids.mint();
+        self.pending += 1;
+        Some(HostEvent::Submit(match self.setups.pop() {
+            Some(setup) => Transfer::control_in(id, setup),
+            None => {
+                let packets = (0..5).map(|at| IsoPacket::new(at * 192, 192)).collect();
+                let payload = Payload::Out(Bytes::from_static(&[7; 960]));
+                Transfer::new(id, endpoint(0x01), Kind::Isochronous(packets), payload)
+            }
+        }))
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        assert_eq!(completion.status, Status::COMPLETED);
+        self.pending -= 1;
+        self.played += completion.packets.len();
+    }
+
+    fn detach(&mut self) {}
+
+    fn pending(&self) -> usize {
+        self.pending
+    }
+}
+
+#[test]
+fn the_frame_clock_paces_a_sound_card() {
+    let audio = AudioLoopback::new(DeviceOptions::new(Speed::High)).unwrap();
+    let descriptors = audio.descriptors().clone();
+    let mut host = loopback(audio, &descriptors).unwrap();
+    let mut player = Player {
+        setups: vec![
+            SetupPacket::set_interface(1, 1),
+            SetupPacket::set_configuration(1),
+        ],
+        ..Player::default()
+    };
+    // Fifty packets, a millisecond each; that they come at all is the clock's doing.
+    let played = host.drive(&mut player, |player| {
+        Some(player.played).filter(|played| *played >= 50)
+    });
+    assert_eq!(played.unwrap(), 50);
+}

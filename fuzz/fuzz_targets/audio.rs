@@ -1,0 +1,4 @@
+//! See `fuzz::audio`.
+#![cfg_attr(fuzzing, no_main)]
+
+fuzz::target!(audio);

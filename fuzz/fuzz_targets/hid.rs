@@ -1,0 +1,4 @@
+//! See `fuzz::hid`.
+#![cfg_attr(fuzzing, no_main)]
+
+fuzz::target!(hid);
