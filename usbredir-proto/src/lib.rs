@@ -15,6 +15,7 @@ mod capabilities;
 pub mod codec;
 mod error;
 pub mod filter;
+mod guest;
 mod host;
 mod limits;
 mod options;
@@ -22,6 +23,7 @@ mod wire;
 
 pub use capabilities::Capabilities;
 pub use error::{MisuseError, ProtocolError};
+pub use guest::{Device, Guest, GuestState};
 pub use host::{Host, HostState};
 pub use limits::Limits;
 pub use options::Options;

@@ -25,6 +25,9 @@ pub struct Limits {
     /// Bytes queued for writing at which a [`Host`](crate::Host) stops reading and stops asking
     /// its device for stream data. Default 1 MiB. The queue can exceed it by what is in flight.
     pub tx_high_water: usize,
+    /// Packets that a [`Guest`](crate::Guest) keeps of what a host pushes from one interrupt or
+    /// isochronous endpoint; more push the oldest out. Default 1000, as QEMU.
+    pub max_buffered_packets: usize,
 }
 
 impl Default for Limits {
@@ -35,6 +38,7 @@ impl Default for Limits {
             max_in_flight: 1024,
             max_in_flight_bytes: 64 << 20,
             tx_high_water: 1 << 20,
+            max_buffered_packets: 1000,
         }
     }
 }

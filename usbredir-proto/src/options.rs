@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use crate::{Capabilities, Limits};
 
-/// What a [`Host`](crate::Host) is created with.
+/// What a [`Host`](crate::Host) or a [`Guest`](crate::Guest) is created with.
 ///
 /// ```
 /// use usbredir_proto::{Capabilities, Host, Options};

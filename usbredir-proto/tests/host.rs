@@ -5,51 +5,18 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+mod common;
+
 use bytes::{Buf, Bytes, BytesMut};
+use common::{BULK_IN, BULK_OUT, INTERRUPT_IN, ISO_IN, ISO_OUT, address, descriptors};
 use testkit::{Decisions, ModelDevice};
-use usb_descriptors::build::Device;
-use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+use usb_descriptors::SetupPacket;
 use usb_transfer::{
-    Completion, DeviceDescriptors, Frontend, Function, HostEvent, Kind, Payload, Segments, Status,
-    Step, Transfer, TxQueue, Wire, exchange,
+    Completion, Frontend, Function, HostEvent, Kind, Payload, Segments, Status, Step, Transfer,
+    TxQueue, Wire, exchange,
 };
 use usbredir_proto::codec::{Codec, Decoded, Packet, Role, StatusCode};
 use usbredir_proto::{Capabilities, Host, HostState, Limits, MisuseError, Options};
-
-const BULK_IN: u8 = 0x81;
-const BULK_OUT: u8 = 0x02;
-const INTERRUPT_IN: u8 = 0x83;
-const ISO_IN: u8 = 0x84;
-const ISO_OUT: u8 = 0x05;
-
-fn address(byte: u8) -> EndpointAddress {
-    EndpointAddress::from_byte(byte)
-}
-
-/// One of each, in two settings of one interface: the second has no isochronous endpoints.
-#[rustfmt::skip]
-const CONFIGURATION: [u8; 83] = [
-    9, 2, 83, 0, 1, 1, 0, 0x80, 50,
-    9, 4, 0, 0, 5, 0xff, 0, 0, 0,
-    7, 5, BULK_IN, 2, 0, 2, 0,
-    7, 5, BULK_OUT, 2, 0, 2, 0,
-    7, 5, INTERRUPT_IN, 3, 8, 0, 4,
-    7, 5, ISO_IN, 1, 100, 0, 1,
-    7, 5, ISO_OUT, 1, 100, 0, 1,
-    9, 4, 0, 1, 3, 0xff, 0, 0, 0,
-    7, 5, BULK_IN, 2, 0, 2, 0,
-    7, 5, BULK_OUT, 2, 0, 2, 0,
-    7, 5, INTERRUPT_IN, 3, 8, 0, 4,
-];
-
-fn descriptors() -> DeviceDescriptors {
-    let device = Device::new(0x1209, 1).to_bytes(Speed::High);
-    let mut descriptors = DeviceDescriptors::new(Speed::High, device);
-    descriptors
-        .configurations
-        .push(Bytes::from_static(&CONFIGURATION));
-    descriptors
-}
 
 /// A host, and a guest that says what the test wants.
 struct Bench {

@@ -1,6 +1,6 @@
 //! Packets to bytes and back, for either role.
 //!
-//! [`Host`](crate::Host) stands on it. On its own it serves what looks
+//! [`Host`](crate::Host) and [`Guest`](crate::Guest) stand on it. On its own it serves what looks
 //! at a conversation or takes part in one without being either: a proxy, a test, a capture.
 
 mod codes;

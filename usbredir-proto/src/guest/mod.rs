@@ -1,0 +1,417 @@
+//! The guest's end: uses a device.
+
+mod requests;
+mod streams;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::BytesMut;
+use usb_descriptors::{Bcd, ClassCode, EndpointAddress, Speed};
+use usb_transfer::{
+    Completion, Frame, Function, FunctionEvent, Status, Step, Transfer, TransferId, TxQueue, Wants,
+    Wire,
+};
+
+use crate::codec::{
+    Codec, Decoded, DeviceConnect, EndpointEntry, EndpointInfo, InterfaceEntry, Packet, Role,
+};
+use crate::filter::{Check, DeviceIdentity, Rules, Verdict};
+use crate::{Capabilities, Options, ProtocolError};
+use requests::Request;
+use streams::Stream;
+
+/// The guest's end of a connection: a [`Wire`] to the host and a [`Function`], the remote device.
+///
+/// While there is no device, all that is submitted is answered with [`Status::DISCONNECTED`]. When
+/// a device leaves, its transfers are completed and [`FunctionEvent::Detached`] follows; another
+/// may come on the same connection.
+///
+/// # Cancel meets reply
+///
+/// | transfer | completes with |
+/// |---|---|
+/// | sent, cancelled | what the host replies: [`Status::CANCELLED`], or the real result |
+/// | waits for data that the host pushes, or for its time OUT | [`Status::CANCELLED`], at once |
+/// | stopped by a reset, a configuration or an alternate setting | [`Status::CANCELLED`], at once; a late reply is dropped |
+///
+/// # Streams
+///
+/// Interrupt IN and isochronous endpoints are polled by the host from the first transfer on, until
+/// the last that waits is cancelled. What comes meanwhile and nobody takes is kept, up to
+/// [`Limits::max_buffered_packets`](crate::Limits::max_buffered_packets); then the oldest is
+/// dropped. Isochronous OUT has no acknowledgement on this wire: such a transfer is completed when
+/// the time of its packets has passed.
+///
+/// ```
+/// use bytes::{Buf, BytesMut};
+/// use usb_transfer::Wire;
+/// use usbredir_proto::{Guest, GuestState, Options};
+///
+/// let mut guest = Guest::new(Options::default());
+/// assert_eq!(guest.tx().remaining(), 80); // our hello
+/// let mut hello = BytesMut::from(&[0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0][..]);
+/// hello.resize(12 + 64, 0);
+/// let _ = guest.receive(&mut hello)?;
+/// assert_eq!(guest.state(), GuestState::Empty);
+/// assert!(guest.device().is_none());
+/// # Ok::<(), usbredir_proto::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct Guest {
+    codec: Codec,
+    phase: Phase,
+    host_version: Option<String>,
+    filter: Option<Rules>,
+    /// As told, before there is a device too.
+    interfaces: Vec<InterfaceEntry>,
+    endpoints: EndpointInfo,
+    device: Option<Device>,
+    /// Nothing was asked since the device came or was reset.
+    is_fresh: bool,
+    next_id: u64,
+    in_flight: VecDeque<Request>,
+    streams: Vec<Stream>,
+    /// Bulk endpoints whose streams were made usable, as bits by index.
+    bulk_streams: u32,
+    now: Frame,
+    events: VecDeque<FunctionEvent>,
+    tx: TxQueue,
+}
+
+/// Where a [`Guest`] is.
+///
+/// ```
+/// use usbredir_proto::{Guest, GuestState, Options};
+/// assert_eq!(Guest::new(Options::default()).state(), GuestState::Greeting);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum GuestState {
+    /// The host's hello has not come.
+    Greeting,
+    /// There is no device.
+    Empty,
+    /// There is one.
+    Attached,
+    /// The one that came was not wanted.
+    Rejected,
+    /// The connection is over.
+    Over,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Greeting,
+    Empty,
+    Attached,
+    Rejected,
+    Over(Option<ProtocolError>),
+}
+
+/// What the host says of its device. The rest is asked of the device itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Device {
+    /// How fast it runs, and what it is.
+    pub connect: DeviceConnect,
+    /// Its interfaces, in the current configuration.
+    pub interfaces: Vec<InterfaceEntry>,
+    /// Its endpoints, with the current alternate settings.
+    pub endpoints: EndpointInfo,
+}
+
+impl Device {
+    /// How fast it runs; high speed where the host says nothing that is known.
+    #[must_use]
+    pub fn speed(&self) -> Speed {
+        self.connect.speed.speed().unwrap_or(Speed::High)
+    }
+
+    /// One of its endpoints.
+    #[must_use]
+    pub fn endpoint(&self, address: EndpointAddress) -> EndpointEntry {
+        self.endpoints.get(address)
+    }
+
+    /// What rules say of it.
+    #[must_use]
+    pub fn check(&self, rules: &Rules, check: Check) -> Verdict {
+        let interfaces = self.interfaces.iter().map(|interface| interface.class);
+        let interfaces: Vec<ClassCode> = interfaces.collect();
+        let identity = DeviceIdentity {
+            class: self.connect.class.class,
+            vendor_id: self.connect.vendor_id,
+            product_id: self.connect.product_id,
+            release: self.connect.release.map_or(0, |Bcd(release)| release),
+            interfaces: &interfaces,
+        };
+        rules.check(&identity, check)
+    }
+}
+
+impl Guest {
+    /// A guest without a device, whose hello is to be written.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let codec = Codec::new(Role::Guest, options.capabilities, options.limits);
+        let mut guest = Self {
+            codec,
+            phase: Phase::Greeting,
+            host_version: None,
+            filter: None,
+            interfaces: Vec::new(),
+            endpoints: EndpointInfo::default(),
+            device: None,
+            is_fresh: true,
+            next_id: 1,
+            in_flight: VecDeque::new(),
+            streams: Vec::new(),
+            bulk_streams: 0,
+            now: Frame::ZERO,
+            events: VecDeque::new(),
+            tx: TxQueue::new(),
+        };
+        guest.send(0, Packet::Hello(guest.codec.hello(&options.version)));
+        guest
+    }
+
+    /// Takes only devices that the rules allow, and tells the host which those are, if it can be
+    /// told.
+    #[must_use]
+    pub fn with_filter(mut self, rules: Rules) -> Self {
+        self.filter = Some(rules);
+        self
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn state(&self) -> GuestState {
+        match self.phase {
+            Phase::Greeting => GuestState::Greeting,
+            Phase::Empty => GuestState::Empty,
+            Phase::Attached => GuestState::Attached,
+            Phase::Rejected => GuestState::Rejected,
+            Phase::Over(_) => GuestState::Over,
+        }
+    }
+
+    /// The device, while there is one.
+    #[must_use]
+    pub const fn device(&self) -> Option<&Device> {
+        self.device.as_ref()
+    }
+
+    /// Who the host says it is.
+    #[must_use]
+    pub fn host_version(&self) -> Option<&str> {
+        self.host_version.as_deref()
+    }
+
+    /// What both sides can do, once the host's hello is known.
+    #[must_use]
+    pub const fn capabilities(&self) -> Option<Capabilities> {
+        self.codec.negotiated()
+    }
+
+    /// Does not want the device that is there. The host is told, if it can be.
+    pub fn reject(&mut self) {
+        if matches!(self.phase, Phase::Attached) {
+            self.lose_device(Phase::Rejected);
+            if self.has(Capabilities::FILTER) {
+                self.send(0, Packet::FilterReject);
+            }
+        }
+    }
+
+    /// Queues what the state allows by its construction.
+    fn send(&mut self, id: u64, packet: Packet) {
+        let sent = self.codec.encode(id, packet, &mut self.tx);
+        debug_assert!(sent.is_ok(), "{sent:?}");
+    }
+
+    fn has(&self, capability: Capabilities) -> bool {
+        let both = self.codec.negotiated();
+        both.is_some_and(|both| both.contains(capability))
+    }
+
+    fn tell(&mut self, completions: impl IntoIterator<Item = Completion>) {
+        let events = completions.into_iter().map(FunctionEvent::Complete);
+        self.events.extend(events);
+    }
+
+    /// Completes everything and says that the device is gone.
+    fn lose_device(&mut self, phase: Phase) {
+        let had_one = self.device.take().is_some();
+        self.phase = phase;
+        self.fail_all(Status::DISCONNECTED);
+        self.bulk_streams = 0;
+        self.interfaces.clear();
+        self.endpoints = EndpointInfo::default();
+        if had_one {
+            self.events.push_back(FunctionEvent::Detached);
+        }
+    }
+
+    fn fail_all(&mut self, status: Status) {
+        let in_flight = core::mem::take(&mut self.in_flight);
+        self.tell(in_flight.into_iter().map(|request| request.fail(status)));
+        for mut stream in core::mem::take(&mut self.streams) {
+            self.tell(stream.fail(status));
+        }
+    }
+
+    fn over(&mut self, error: Option<ProtocolError>) {
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.lose_device(Phase::Over(error));
+        }
+    }
+
+    fn packet(&mut self, id: u64, packet: Packet) {
+        match (packet, &self.phase) {
+            (Packet::Hello(hello), Phase::Greeting) => {
+                self.host_version = Some(hello.version);
+                self.phase = Phase::Empty;
+                let rules = self.filter.as_ref().map(Rules::to_wire);
+                if let Some(rules) = rules.filter(|_| self.has(Capabilities::FILTER)) {
+                    self.send(0, Packet::FilterFilter(rules));
+                }
+            }
+            (Packet::InterfaceInfo(interfaces), _) => {
+                self.interfaces.clone_from(&interfaces);
+                if let Some(device) = &mut self.device {
+                    device.interfaces = interfaces;
+                    self.apply_filter();
+                }
+            }
+            (Packet::EndpointInfo(endpoints), _) => {
+                self.endpoints.clone_from(&endpoints);
+                if let Some(device) = &mut self.device {
+                    device.endpoints = endpoints;
+                }
+            }
+            (Packet::DeviceConnect(connect), Phase::Empty) => {
+                self.device = Some(Device {
+                    connect,
+                    interfaces: self.interfaces.clone(),
+                    endpoints: self.endpoints.clone(),
+                });
+                self.is_fresh = true;
+                self.phase = Phase::Attached;
+                self.apply_filter();
+            }
+            (Packet::DeviceDisconnect, Phase::Attached | Phase::Rejected | Phase::Empty) => {
+                self.lose_device(Phase::Empty);
+                if self.has(Capabilities::DEVICE_DISCONNECT_ACK) {
+                    self.send(0, Packet::DeviceDisconnectAck);
+                }
+            }
+            (packet, Phase::Attached) => self.reply(id, packet),
+            // About a device that is gone, or not wanted.
+            _ => {}
+        }
+    }
+
+    fn apply_filter(&mut self) {
+        let (Some(rules), Some(device)) = (&self.filter, &self.device) else {
+            return;
+        };
+        if device.check(rules, Check::default()) != Verdict::Allowed {
+            self.reject();
+        }
+    }
+}
+
+impl Wire for Guest {
+    type Error = ProtocolError;
+
+    /// As [`Wire::receive`]. It is also [`Step::Ready`] when a device has come.
+    fn receive(&mut self, rx: &mut BytesMut) -> Result<Step, ProtocolError> {
+        loop {
+            let write = !self.tx.is_empty();
+            if let Phase::Over(error) = &self.phase {
+                if let Some(error) = error {
+                    return Err(error.clone());
+                }
+                let wants = Wants { read: None, write };
+                let is_quiet = self.events.is_empty();
+                return Ok(if is_quiet {
+                    Step::Io(wants)
+                } else {
+                    Step::Ready
+                });
+            }
+            if !self.events.is_empty() {
+                return Ok(Step::Ready);
+            }
+            match self.codec.decode(rx) {
+                Ok(Decoded::Packet { id, packet }) => {
+                    let had_one = self.device.is_some();
+                    self.packet(id, packet);
+                    if !had_one && self.device.is_some() {
+                        return Ok(Step::Ready);
+                    }
+                    let now = self.now;
+                    self.pull(now);
+                }
+                Ok(Decoded::Missing(missing)) => {
+                    let read = Some(missing);
+                    return Ok(Step::Io(Wants { read, write }));
+                }
+                Err(error) => {
+                    self.over(Some(error.clone()));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn tx(&mut self) -> &mut TxQueue {
+        &mut self.tx
+    }
+
+    fn end(&mut self) {
+        self.over(None);
+    }
+}
+
+impl Function for Guest {
+    fn submit(&mut self, transfer: Transfer) {
+        if self.device.is_none() {
+            return self.tell([transfer.fail(Status::DISCONNECTED)]);
+        }
+        self.is_fresh = false;
+        self.request(transfer);
+    }
+
+    fn cancel(&mut self, id: TransferId) {
+        self.cancel_request(id);
+    }
+
+    /// Resets the device, unless it was asked nothing since it came or was reset.
+    fn reset(&mut self) {
+        if self.device.is_none() || core::mem::replace(&mut self.is_fresh, true) {
+            return;
+        }
+        self.stop(|_| true);
+        self.bulk_streams = 0;
+        self.send(0, Packet::Reset);
+    }
+
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        if self.events.is_empty() {
+            let now = self.now;
+            self.pull(now);
+        }
+        self.events.pop_front()
+    }
+
+    fn start_of_frame(&mut self, now: Frame) {
+        self.now = now;
+    }
+
+    fn next_frame(&self) -> Option<Frame> {
+        self.streams.iter().filter_map(Stream::next_frame).min()
+    }
+}
