@@ -100,6 +100,8 @@ mod with_alloc {
         remote.end();
         let mut redirected = usbredir_proto::Host::new(usbredir_proto::Options::default());
         exchange(&mut redirected, &mut remote);
+        let mut guest = usbredir_proto::Guest::new(usbredir_proto::Options::default());
+        exchange(&mut redirected, &mut guest);
         let ports = vhci::Ports::parse("").unwrap_or_default();
         let strings = found.map_or(Vec::new(), |found| found.languages());
         ports.iter().count() + strings.len()
