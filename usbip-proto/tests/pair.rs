@@ -118,15 +118,22 @@ impl Host {
 }
 
 /// Reads both directions as strictly as vhci_hcd does, which drops the device over a reply to a
-/// request that is not in flight: our client would forgive it.
+/// request that is not in flight: our client would forgive it. Nor may a reply bring more than was
+/// asked, other packets, or packets that do not add up.
 #[derive(Default)]
 struct Vhci {
     requests: Vec<u8>,
     replies: Vec<u8>,
-    /// Requests in flight: direction and packets.
-    in_flight: BTreeMap<u32, (u32, usize)>,
+    in_flight: BTreeMap<u32, InFlight>,
     /// Unlinks in flight: what they unlink.
     unlinks: BTreeMap<u32, u32>,
+}
+
+struct InFlight {
+    is_in: bool,
+    length: u32,
+    /// Offset and length of each.
+    packets: Vec<(u32, u32)>,
 }
 
 impl Vhci {
@@ -150,7 +157,15 @@ impl Vhci {
                 break;
             }
             if is_submit {
-                self.in_flight.insert(seqnum, (direction, packets));
+                let request = InFlight {
+                    is_in: direction == 1,
+                    length: word(24),
+                    packets: self.requests[48 + out..total]
+                        .chunks(16)
+                        .map(|packet| (Self::word(packet, 0), Self::word(packet, 4)))
+                        .collect(),
+                };
+                self.in_flight.insert(seqnum, request);
             } else {
                 self.unlinks.insert(seqnum, word(20));
             }
@@ -166,8 +181,10 @@ impl Vhci {
             let total = match word(0) {
                 3 => {
                     let request = self.in_flight.get(&seqnum);
-                    let (direction, packets) = request.expect("a reply to what is in flight");
-                    48 + if *direction == 1 { length } else { 0 } + packets * 16
+                    let request = request.expect("a reply to what is in flight");
+                    assert!(length <= request.length as usize);
+                    assert_eq!(word(32) as usize, request.packets.len());
+                    48 + if request.is_in { length } else { 0 } + request.packets.len() * 16
                 }
                 4 => 48,
                 other => panic!("command {other}"),
@@ -176,7 +193,15 @@ impl Vhci {
                 break;
             }
             if word(0) == 3 {
-                self.in_flight.remove(&seqnum);
+                let request = self.in_flight.remove(&seqnum).unwrap();
+                let count = request.packets.len();
+                let replied: Vec<_> = self.replies[total - count * 16..total].chunks(16).collect();
+                let mut sum = 0;
+                for (packet, asked) in replied.iter().zip(&request.packets) {
+                    assert_eq!((Self::word(packet, 0), Self::word(packet, 4)), *asked);
+                    sum += Self::word(packet, 8) as usize;
+                }
+                assert!(count == 0 || sum == length, "packets of {sum} in {length}");
             } else {
                 let target = self
                     .unlinks
