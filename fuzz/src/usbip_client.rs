@@ -28,9 +28,9 @@ const MAX_TRANSFER: u32 = 4096;
 const MAX_MESSAGE: usize = HEADER + MAX_TRANSFER as usize + 10 * PACKET;
 
 /// What the receive buffer may grow to: it keeps room for a message as long as the last ones, or
-/// for 16 KiB of short ones, and may hold a message before and behind that; where it has to grow,
+/// for 64 KiB of short ones, and may hold a message before and behind that; where it has to grow,
 /// it doubles.
-const MAX_ROOM: usize = 2 * ((16 << 10) + 2 * MAX_MESSAGE);
+const MAX_ROOM: usize = 2 * ((64 << 10) + 2 * MAX_MESSAGE);
 
 /// Runs the target: choices steer the embedder, the server and the socket; the bytes after them
 /// are the server's own.

@@ -33,9 +33,9 @@ const TX_HIGH_WATER: usize = 1500;
 /// The longest message that the limits allow.
 const MAX_MESSAGE: usize = HEADER + MAX_TRANSFER as usize + MAX_PACKETS as usize * PACKET;
 /// What the receive buffer may grow to: it keeps room for a message as long as the last ones, or
-/// for 16 KiB of short ones, and may hold a message before and behind that; where it has to grow,
+/// for 64 KiB of short ones, and may hold a message before and behind that; where it has to grow,
 /// it doubles.
-const MAX_ROOM: usize = 2 * ((16 << 10) + 2 * MAX_MESSAGE);
+const MAX_ROOM: usize = 2 * ((64 << 10) + 2 * MAX_MESSAGE);
 /// What all replies to requests in flight, with those to their unlinks, can take.
 const MAX_REPLIES: usize =
     MAX_IN_FLIGHT_BYTES as usize + MAX_IN_FLIGHT * (2 * HEADER + MAX_PACKETS as usize * PACKET);

@@ -35,19 +35,18 @@ impl ReadAhead {
     /// What one read takes at most; longer messages take several anyway.
     const CEILING: usize = 512 << 10;
     /// What one read takes at most of messages that are shorter than it.
-    const BURST: usize = 16 << 10;
+    const BURST: usize = 64 << 10;
     /// Messages after which a longer one is forgotten, at the earliest.
     const WINDOW: u8 = 64;
 
     /// The message at the front of `rx`, of so many bytes, is all there and about to be taken.
     #[inline(always)]
     pub fn record(&mut self, message: usize, rx: &BytesMut) {
-        // The read that brought it may have left something behind if it filled the buffer.
-        let came = if rx.len() < rx.capacity() {
-            rx.len()
-        } else {
-            rx.len().saturating_mul(2)
-        };
+        let mut came = rx.len();
+        if came > message && came >= rx.capacity() {
+            // The read that brought more than it may have left something behind.
+            came = came.saturating_mul(2);
+        }
         self.longest.record(message);
         self.burst.record(came.min(Self::BURST));
         self.count = self.count.wrapping_add(1);
@@ -62,15 +61,16 @@ impl ReadAhead {
     /// buffer that long messages left behind is given up once they stop coming.
     pub fn make_room(&self, rx: &mut BytesMut, header: usize, missing: NonZeroUsize) {
         if rx.len() >= header {
-            return rx.reserve(missing.get());
+            return reserve(rx, missing.get());
         }
-        let longest = self.longest.get();
+        // With the start of another, to see that there is one.
+        let longest = self.longest.get().saturating_add(header);
         let room = longest.max(self.burst.get());
         let room = room.clamp(Self::FLOOR, Self::CEILING);
         // As long as the next message fits, half of the room is enough.
         let enough = longest.clamp(room / 2, Self::CEILING);
         if rx.capacity().saturating_sub(rx.len()) < enough {
-            rx.reserve(room);
+            reserve(rx, room);
         }
         if rx.is_empty() && rx.capacity() / 4 > room {
             *rx = BytesMut::with_capacity(room);
@@ -104,6 +104,16 @@ impl ReadAhead {
         let mut payload = rx.split_to(total).freeze();
         payload.advance(header);
         payload
+    }
+}
+
+/// Makes room for just so many bytes more: `BytesMut::reserve` would take twice as many, and a
+/// payload would keep them alive.
+fn reserve(rx: &mut BytesMut, additional: usize) {
+    if !rx.try_reclaim(additional) {
+        let mut grown = BytesMut::with_capacity(rx.len().saturating_add(additional));
+        grown.extend_from_slice(rx);
+        *rx = grown;
     }
 }
 

@@ -116,7 +116,13 @@ impl InFlight {
     }
 
     /// Whether a request, or one to unlink, has this number.
+    #[inline(always)]
     pub(super) fn has_seqnum(&self, seqnum: u32) -> bool {
+        !self.requests.is_empty() && self.is_used(seqnum)
+    }
+
+    #[inline(never)]
+    fn is_used(&self, seqnum: u32) -> bool {
         self.requests
             .iter()
             .any(|request| request.seqnum == seqnum || request.unlink == Some(seqnum))
