@@ -98,6 +98,11 @@ impl Serving<AudioLoopback> {
             session.bring(&Urb::control(setup), 1);
             session.serve();
         }
+        // It learns the time with the first.
+        session.bring(&Urb::millisecond(), 1);
+        session.serve();
+        session.start_of_frame(Frame(0));
+        session.start_of_frame(Frame(8));
         session
     }
 }
