@@ -14,8 +14,8 @@ use msc_bot::{
     BlockError, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, ScsiError, Sense,
 };
 use proptest::prelude::*;
-use usb_descriptors::Speed;
-use usb_transfer::{Frontend, HostEvent, exchange};
+use usb_descriptors::{Direction, Speed};
+use usb_transfer::{Frontend, Function, FunctionEvent, HostEvent, Transfer, TransferId, exchange};
 
 fn pair(speed: Speed, size: BlockSize, blocks: u64) -> (Initiator, BotDevice, Vec<Store>) {
     let unit = LogicalUnit::new(disk(size, blocks));
@@ -223,4 +223,66 @@ fn closing_ends_all_and_leaves_the_device_free() {
     host.read(3, 1);
     let (_, data) = result(&mut host, &mut device, &mut stores).unwrap();
     assert_eq!(data.unwrap().to_bytes()[..], stores[0].disk[1536..2048]);
+}
+
+/// What QEMU's device cannot have: a second transfer queued on the IN endpoint.
+struct OneIn {
+    device: BotDevice,
+    pending: Vec<TransferId>,
+    /// The most there were.
+    most: usize,
+}
+
+impl Function for OneIn {
+    fn submit(&mut self, transfer: Transfer) {
+        if transfer.endpoint.number() != 0 && transfer.payload.direction() == Direction::In {
+            self.pending.push(transfer.id);
+            self.most = self.most.max(self.pending.len());
+        }
+        self.device.submit(transfer);
+    }
+    fn cancel(&mut self, id: TransferId) {
+        self.device.cancel(id);
+    }
+    fn reset(&mut self) {
+        self.device.reset();
+    }
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        let event = self.device.poll()?;
+        if let FunctionEvent::Complete(completion) = &event {
+            self.pending.retain(|id| *id != completion.id);
+        }
+        Some(event)
+    }
+}
+
+#[test]
+fn a_disk_of_qemu_is_asked_for_its_status_at_last() {
+    for (vendor, product, most) in [(0x46f4, 1, 1), (0x46f4, 2, 2), (0x1209, 1, 2)] {
+        let options = BotOptions::new(Speed::High);
+        let options = options.vendor_id(vendor).product_id(product);
+        let unit = LogicalUnit::new(disk(BlockSize::BYTES_512, 64));
+        let device = BotDevice::new(options, [unit]).unwrap();
+        let mut host = Initiator::new(device.descriptors()).unwrap();
+        let mut store = Store::new(pattern(64 * 512));
+        let mut device = OneIn {
+            device,
+            pending: Vec::new(),
+            most: 0,
+        };
+        host.write(1, Bytes::from(vec![7; 1024]));
+        host.read(0, 64);
+        let mut results = Vec::new();
+        while results.len() < 2 {
+            exchange(&mut host, &mut device);
+            results.extend(host.result());
+            if let Some(op) = device.device.poll_block() {
+                let done = store.serve(&op);
+                device.device.finish(op.token(), done);
+            }
+        }
+        let (_, data) = results.pop().unwrap();
+        assert_eq!(data.unwrap().to_bytes(), store.disk);
+        assert_eq!(device.most, most);
+    }
 }
