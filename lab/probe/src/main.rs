@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::env;
 
 use bytes::Bytes;
-use examples::{Address, Host, Stream};
+use examples::{Address, Host, HostError, Stream, patiently};
 use usb_descriptors::{
     DescriptorType, Direction, EndpointAddress, LanguageId, RequestType, SetupPacket, Speed,
     TransferType,
@@ -29,9 +29,12 @@ fn main() {
         panic!("usage: lab-probe hid|audio-cancel|audio-play ADDR BUSID");
     };
     let address: Address = address.parse().expect("an address");
-    let stream = Stream::new(address.connect().expect("a server")).expect("a socket");
     let bus_id = bus_id.parse().expect("a bus id");
-    let mut host = Host::import(stream, bus_id, Limits::default()).expect("a device");
+    let import = || {
+        let stream = Stream::new(address.connect()?)?;
+        Host::import(stream, bus_id, Limits::default())
+    };
+    let mut host = patiently(import, HostError::is_busy).expect("a device");
     let device = host.enumerate().expect("descriptors");
     let mut probe = Probe {
         host,
