@@ -10,7 +10,9 @@ use usbip_proto::{BusId, DeviceRecord, Limits, ProtocolError};
 
 use crate::disk_job::DiskUser;
 use crate::run::tick;
-use crate::{DiskJob, ImportError, ReadDisk, Sleeper, Stream, StreamError, import};
+use crate::{
+    Address, DiskJob, ImportError, ReadDisk, Sleeper, Stream, StreamError, import, patiently,
+};
 
 /// A device that was imported from a server, ready for any [`Frontend`].
 #[derive(Debug)]
@@ -74,6 +76,19 @@ impl Host {
             record,
             session,
         })
+    }
+
+    /// Connects to a server and imports a device from it; waits a little where it is in use.
+    ///
+    /// # Errors
+    /// The server cannot be reached, does not give the device, or the connection does not last so
+    /// long.
+    pub fn open(address: &Address, bus_id: BusId) -> Result<Self, HostError> {
+        let import = || {
+            let stream = Stream::new(address.connect()?)?;
+            Self::import(stream, bus_id, Limits::default())
+        };
+        patiently(import, HostError::is_busy)
     }
 
     /// What the server says of the device.

@@ -3,6 +3,9 @@
 use core::fmt;
 use core::iter::FusedIterator;
 
+use crate::capability::CapabilityDescriptor;
+use crate::{Fields, Hub, Layout, SuperSpeedHub, standard};
+
 /// A descriptor's type code, `bDescriptorType` (USB 2.0, table 9-5; USB 3.2, table 9-6).
 ///
 /// Codes of class descriptors collide: what 0x24 is depends on the interface it stands behind.
@@ -124,6 +127,28 @@ impl<'a> Descriptor<'a> {
     #[must_use]
     pub fn descriptor_type(&self) -> Option<DescriptorType> {
         self.bytes.get(1).map(|&code| DescriptorType(code))
+    }
+
+    /// What it is made of where it stands alone, as answers of a device do: by its type, and a
+    /// capability's; `None` where that is unknown. Inside a configuration
+    /// [`Node::layout`](crate::Node::layout) tells.
+    #[must_use]
+    pub fn layout(&self) -> Option<&'static Layout> {
+        match self.descriptor_type()? {
+            DescriptorType::DEVICE_CAPABILITY => CapabilityDescriptor::layout_for(self.bytes),
+            DescriptorType::HUB => Some(Hub::LAYOUT),
+            DescriptorType::SUPERSPEED_HUB => Some(SuperSpeedHub::LAYOUT),
+            kind => standard::layout(kind),
+        }
+    }
+
+    /// Its fields by [`layout`](Self::layout), in order of bytes; their bytes joined are the
+    /// descriptor.
+    #[must_use]
+    pub fn fields(&self) -> Fields<'a> {
+        self.layout()
+            .unwrap_or_else(standard::unknown)
+            .fields(self.bytes)
     }
 
     /// The length it states for itself, in bytes.

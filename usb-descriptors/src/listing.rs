@@ -5,8 +5,8 @@ use core::fmt;
 use crate::layout::Show;
 use crate::{
     Asked, Bos, CapabilityType, Configuration, Descriptor, DescriptorType, Descriptors,
-    DeviceBytes, EndpointAddress, Field, Layout, Level, Node, Speed, StringDescriptor, capability,
-    names, standard,
+    DeviceBytes, EndpointAddress, Field, Layout, Level, Node, Speed, StringDescriptor, names,
+    standard,
 };
 
 /// All descriptors of a device, field by field, each line ended. Nothing is left out: what is
@@ -72,8 +72,7 @@ impl Lines<'_, '_, '_> {
     /// Descriptors that stand alone.
     fn run(&mut self, bytes: &[u8], indent: usize) -> fmt::Result {
         for descriptor in Descriptors::new(bytes) {
-            let layout = descriptor.descriptor_type().and_then(standard::layout);
-            self.descriptor(descriptor, layout, indent)?;
+            self.descriptor(descriptor, descriptor.layout(), indent)?;
         }
         Ok(())
     }
@@ -108,14 +107,9 @@ impl Lines<'_, '_, '_> {
             return self.run(bytes, 0);
         };
         for descriptor in bos.descriptors() {
-            let kind = descriptor.descriptor_type();
-            let (layout, indent) = if kind == Some(DescriptorType::DEVICE_CAPABILITY) {
-                let layout = capability::CapabilityDescriptor::layout_for(descriptor.bytes());
-                (layout, 2)
-            } else {
-                (kind.and_then(standard::layout), 0)
-            };
-            self.descriptor(descriptor, layout, indent)?;
+            let is_header = descriptor.descriptor_type() == Some(DescriptorType::BOS);
+            let indent = if is_header { 0 } else { 2 };
+            self.descriptor(descriptor, descriptor.layout(), indent)?;
         }
         self.run(bytes.get(bos.bytes().len()..).unwrap_or(&[]), 2)
     }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use examples::{
     Access, Address, Failure, Host, HostError, ImportError, Keeper, Network, Progress, RawImage,
-    ReadDisk, Stream, Vhci, WriteDisk, import_from, list, patiently, say,
+    ReadDisk, Stream, Vhci, WriteDisk, import_from, list, say,
 };
 use lexopt::prelude::*;
 use msc_bot::Unit;
@@ -232,11 +232,7 @@ fn line(device: &DeviceRecord) -> String {
 
 fn open(address: &Address, bus_id: BusId) -> Result<(Host, DeviceDescriptors), Failure> {
     let failed = |error| Failure::Failed(format!("{address}: {error}"));
-    let import = || {
-        let stream = Stream::new(address.connect()?)?;
-        Host::import(stream, bus_id, Limits::default())
-    };
-    let mut host = patiently(import, HostError::is_busy).map_err(failed)?;
+    let mut host = Host::open(address, bus_id).map_err(failed)?;
     let descriptors = host.enumerate().map_err(failed)?;
     Ok((host, descriptors))
 }
