@@ -9,12 +9,14 @@ mod disk;
 mod measure;
 mod message;
 mod session;
+mod webcam;
 
 pub use copying::Copying;
 pub use disk::{Disk, Standing};
 pub use measure::{compare, criterion};
 pub use message::Urb;
 pub use session::{Echo, Serving, Turning};
+pub use webcam::webcam;
 
 /// A server in memory.
 pub trait Server {

@@ -149,7 +149,8 @@ pub fn device(speed: Speed) -> DeviceDescriptors {
     let setting = Interface::new(1, ClassCode::new(0xff, 0, 0));
     // Low speed has no bulk endpoints.
     configuration = if speed == Speed::Low {
-        configuration.interface(storage).interface(setting)
+        let plain = Interface::new(0, ClassCode::new(0xff, 0, 0));
+        configuration.interface(plain).interface(setting)
     } else {
         configuration
             .interface(storage.endpoint(endpoint(0x81)).endpoint(endpoint(0x02)))

@@ -6,8 +6,8 @@
 )]
 
 use bytes::{Buf, BytesMut};
-use usb_descriptors::build::{Configuration, Device, Interface};
-use usb_descriptors::{ClassCode, Speed};
+use usb_descriptors::build::{Configuration, Device, Endpoint, Interface};
+use usb_descriptors::{ClassCode, EndpointAddress, Speed};
 use usb_transfer::{DeviceDescriptors, Frontend, HostEvent, Step, Wire};
 use usbip_proto::server::{Handshake, HandshakeEvent};
 use usbip_proto::{DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError};
@@ -17,10 +17,14 @@ fn record(bus_id: &str) -> DeviceRecord {
         DeviceDescriptors::new(Speed::Super, Device::new(0x1209, 7).to_bytes(Speed::Super));
     let class = ClassCode::MASS_STORAGE_BULK_ONLY;
     let other = ClassCode::new(3, 1, 1);
+    let storage = Interface::new(0, class)
+        .endpoint(Endpoint::bulk(EndpointAddress::from_byte(0x81)))
+        .endpoint(Endpoint::bulk(EndpointAddress::from_byte(0x02)));
+    let keys = Interface::new(1, other).descriptor(&[9, 0x21, 0x11, 1, 0, 1, 0x22, 63, 0]);
     let configuration = Configuration::new(1)
-        .interface(Interface::new(0, class))
-        .interface(Interface::new(0, class).alternate_setting(1))
-        .interface(Interface::new(1, other));
+        .interface(storage.clone())
+        .interface(storage.alternate_setting(1))
+        .interface(keys.unwrap());
     device
         .configurations
         .push(configuration.to_bytes(Speed::Super).unwrap().into());
