@@ -278,7 +278,8 @@ impl Interface {
     /// Adds a descriptor of its class, before the endpoints.
     ///
     /// # Errors
-    /// [`BuildError::DescriptorLength`] where it does not state its own length.
+    /// [`BuildError::DescriptorLength`] where it does not state its own length,
+    /// [`BuildError::StandardDescriptor`] where it is none of a class.
     pub fn descriptor(mut self, descriptor: &[u8]) -> Result<Self, BuildError> {
         append(&mut self.descriptors, descriptor)?;
         Ok(self)

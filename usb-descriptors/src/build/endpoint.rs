@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::BuildError;
-use crate::{DescriptorType, Descriptors, EndpointAddress, Speed, TransferType};
+use crate::{DescriptorType, Descriptors, EndpointAddress, Speed, TransferType, standard};
 
 /// How an isochronous endpoint keeps time (USB 2.0, table 9-13, `bmAttributes` bits 3..2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -187,7 +187,8 @@ impl Endpoint {
     /// Adds a descriptor of the class, or a SuperSpeedPlus companion, behind it.
     ///
     /// # Errors
-    /// [`BuildError::DescriptorLength`] where it does not state its own length.
+    /// [`BuildError::DescriptorLength`] where it does not state its own length,
+    /// [`BuildError::StandardDescriptor`] where it is none of a class.
     pub fn descriptor(mut self, descriptor: &[u8]) -> Result<Self, BuildError> {
         append(&mut self.descriptors, descriptor)?;
         Ok(self)
@@ -305,7 +306,8 @@ impl Endpoint {
     }
 }
 
-/// Adds descriptors of which each states its own length.
+/// Adds descriptors of a class, of which each states its own length. The standard ones are the
+/// builder's own business.
 pub(super) fn append(to: &mut Vec<u8>, descriptor: &[u8]) -> Result<(), BuildError> {
     let mut walk = Descriptors::new(descriptor);
     if descriptor.is_empty() || !walk.all(|each| each.is_complete()) {
@@ -313,6 +315,16 @@ pub(super) fn append(to: &mut Vec<u8>, descriptor: &[u8]) -> Result<(), BuildErr
             found: descriptor.len(),
             stated: descriptor.first().copied().unwrap_or(0),
         });
+    }
+    for each in Descriptors::new(descriptor) {
+        let kind = each.descriptor_type().unwrap_or(DescriptorType::STRING);
+        let has_place = matches!(
+            kind,
+            DescriptorType::SUPERSPEED_PLUS_COMPANION | DescriptorType::EUSB2_COMPANION
+        );
+        if standard::layout(kind).is_some() && !has_place {
+            return Err(BuildError::StandardDescriptor { found: kind });
+        }
     }
     to.extend(descriptor);
     Ok(())

@@ -124,6 +124,13 @@ pub enum BuildError {
         /// What it states.
         stated: u8,
     },
+    /// A standard descriptor to be put in as one of a class.
+    #[error("descriptors of type {found} are made by the builder itself")]
+    #[non_exhaustive]
+    StandardDescriptor {
+        /// Its type.
+        found: DescriptorType,
+    },
     /// What was described breaks a rule of the linter, as an error.
     #[error("{}: {} (byte {offset})", rule.id(), rule.explanation())]
     #[non_exhaustive]
