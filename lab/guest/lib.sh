@@ -48,12 +48,12 @@ no_block_device() {
 
 declare -A attach_output
 
-# start_attach PROGRAM ARG...: starts a program that attaches a disk. Sets pid.
+# start_attach PROGRAM ARG...: starts a program that attaches a device. Sets pid.
 start_attach() {
     local output
     output=$(mktemp -p "$LAB_SCRATCH" attach.XXXXXX)
     # A shell starts its background programs deaf to Ctrl-C.
-    env --default-signal=INT "$@" >"$output" &
+    env --default-signal=INT "$@" <&0 >"$output" &
     pid=$!
     attach_output[$pid]=$output
 }
@@ -77,6 +77,38 @@ attach() {
     start_attach "$@"
     await_attach "$pid"
     udevadm settle
+}
+
+device_announced() {
+    [[ $(<"${attach_output[$1]}") == *'bus id: '* ]] || ended "$1"
+}
+
+# await_device PID: waits for a device that is no disk. Sets port and bus_id.
+await_device() {
+    local output=${attach_output[$1]}
+    wait_until 60 device_announced "$1" || fail "no device within 60 s, announced: $(paste -sd ';' "$output")"
+    port=$(sed -n 's/^port: //p' "$output")
+    bus_id=$(sed -n 's/^bus id: //p' "$output")
+    [[ -n $port && -n $bus_id ]] || fail "no device, announced: $(paste -sd ';' "$output")"
+    wait_until 20 test -e "/sys/bus/usb/devices/$bus_id:1.0" || fail "$bus_id is not configured"
+    udevadm settle
+}
+
+# attach_device PROGRAM ARG...: starts a program that attaches a device that is no disk; the kernel has configured it.
+# Sets pid, port and bus_id.
+attach_device() {
+    start_attach "$@"
+    await_device "$pid"
+}
+
+# announced PID TEXT: whether an attached program has said this line.
+announced() {
+    grep -qxF "$2" "${attach_output[$1]}"
+}
+
+# node_of BUS_ID PATTERN: a device's node in /dev, by the last part of its path in sysfs, such as 'event*'.
+node_of() {
+    find "/sys/bus/usb/devices/$1/" -name "$2" -type d -printf '%f\n' | sed -n 1p
 }
 
 # expect_detached PID PORT BUS_ID: a program that was told to detach has ended well and left nothing behind.

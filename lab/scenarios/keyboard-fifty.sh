@@ -1,0 +1,19 @@
+# about: attach-keyboard attached and detached 50 times, without a warning of the kernel
+# tier: full
+# timeout: 400
+# programs: attach-keyboard
+# allow-log: vhci_hcd: (urb->status -|the urb .* was already given back)
+
+load_vhci
+modprobe -a usbhid evdev
+mkfifo input
+exec {input}<>input
+for round in {1..50}; do
+    attach_device attach-keyboard <input
+    if ((round % 2)); then
+        kill -TERM "$pid"
+    else
+        detach_port "$port"
+    fi
+    expect_detached "$pid" "$port" "$bus_id"
+done
