@@ -18,6 +18,7 @@ pub mod hid;
 pub mod initiator;
 pub mod seeds;
 pub mod serial;
+mod socket;
 mod urb;
 pub mod usbip_client;
 pub mod usbip_handshake;

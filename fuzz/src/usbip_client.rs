@@ -6,9 +6,9 @@
 //! most; what is reserved stays within what was asked for; an error is sticky; the device is gone
 //! exactly once, after everything is completed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use testkit::Decisions;
 use usb_descriptors::Speed;
 use usb_transfer::{
@@ -18,6 +18,7 @@ use usb_transfer::{
 use usbip_proto::client::Session;
 use usbip_proto::{DeviceId, Limits, ProtocolError};
 
+use crate::socket::Socket;
 use crate::urb::{self, HEADER, Header, PACKET, Packet};
 use crate::{choices, split};
 
@@ -45,10 +46,7 @@ struct Run<'a> {
     stream: &'a [u8],
     session: Session,
     ids: TransferIds,
-    /// On its way to the client.
-    incoming: VecDeque<u8>,
-    rx: BytesMut,
-    wants: Wants,
+    socket: Socket,
     server: Server,
     /// Submitted and not completed.
     pending: BTreeMap<TransferId, Transfer>,
@@ -66,12 +64,7 @@ impl<'a> Run<'a> {
             stream,
             session: Session::new(DeviceId::from_u32(DEVICE), Speed::High, limits),
             ids: TransferIds::default(),
-            incoming: VecDeque::new(),
-            rx: BytesMut::new(),
-            wants: Wants {
-                read: None,
-                write: false,
-            },
+            socket: Socket::new(MAX_ROOM),
             server: Server::default(),
             pending: BTreeMap::new(),
             over: false,
@@ -88,10 +81,10 @@ impl<'a> Run<'a> {
             self.step();
         }
         self.write(usize::MAX);
-        self.incoming.extend(self.stream);
+        self.socket.incoming.extend(self.stream);
         self.turn();
-        while !self.incoming.is_empty() && self.wants.read.is_some() {
-            self.read(usize::MAX);
+        while !self.socket.incoming.is_empty() && self.socket.wants.read.is_some() {
+            self.socket.read(usize::MAX);
             self.turn();
         }
         self.session.end();
@@ -107,7 +100,7 @@ impl<'a> Run<'a> {
             read: None,
             write: false,
         };
-        match self.session.receive(&mut self.rx) {
+        match self.socket.receive(&mut self.session).0 {
             Ok(step) => assert_eq!(step, Step::Io(quiet), "finished"),
             Err(error) => assert_eq!(Some(error), self.error, "sticky"),
         }
@@ -118,7 +111,7 @@ impl<'a> Run<'a> {
             0..=2 => {
                 let count = self.decisions.below(200) + 1;
                 let (taken, rest) = self.stream.split_at(count.min(self.stream.len()));
-                self.incoming.extend(taken);
+                self.socket.incoming.extend(taken);
                 self.stream = rest;
             }
             3..=6 => self.submit(),
@@ -141,7 +134,7 @@ impl<'a> Run<'a> {
             _ => {
                 self.write(usize::MAX);
                 let reply = self.server.reply(&mut self.decisions);
-                self.incoming.extend(reply);
+                self.socket.incoming.extend(reply);
             }
         }
         self.turn();
@@ -150,7 +143,7 @@ impl<'a> Run<'a> {
         } else {
             usize::MAX
         };
-        self.read(most);
+        self.socket.read(most);
         self.turn();
     }
 
@@ -161,19 +154,6 @@ impl<'a> Run<'a> {
         self.session.submit(transfer);
     }
 
-    fn read(&mut self, most: usize) {
-        let room = match self.wants.read {
-            Some(missing) => {
-                let room = self.rx.capacity() - self.rx.len();
-                assert!(room >= missing.get(), "there is room for what is wanted");
-                room
-            }
-            None => 0,
-        };
-        let count = most.min(room).min(self.incoming.len());
-        self.rx.extend(self.incoming.drain(..count));
-    }
-
     fn write(&mut self, most: usize) {
         let count = most.min(self.session.tx().remaining());
         let bytes = self.session.tx().copy_to_bytes(count);
@@ -182,12 +162,7 @@ impl<'a> Run<'a> {
 
     fn turn(&mut self) {
         loop {
-            let before = self.rx.to_vec();
-            let result = self.session.receive(&mut self.rx);
-            let taken = before.len() - self.rx.len();
-            assert_eq!(before[taken..], self.rx[..], "bytes go at the front only");
-            let room = self.rx.capacity();
-            assert!(room <= MAX_ROOM, "{room} bytes of room");
+            let (result, _, taken) = self.socket.receive(&mut self.session);
             match result {
                 Ok(Step::Ready) => {
                     assert_eq!(self.error, None, "an error is sticky");
@@ -199,7 +174,7 @@ impl<'a> Run<'a> {
                     assert_eq!(self.error, None, "an error is sticky");
                     assert_eq!(wants.write, self.session.tx().has_remaining());
                     assert_eq!(wants.read.is_none(), self.over, "it reads always");
-                    self.wants = wants;
+                    self.socket.wants = wants;
                     self.poll();
                     break;
                 }
@@ -211,7 +186,7 @@ impl<'a> Run<'a> {
                         assert!(!self.over, "an end without error stays one");
                     }
                     self.over = true;
-                    self.wants.read = None;
+                    self.socket.wants.read = None;
                     self.poll();
                     break;
                 }

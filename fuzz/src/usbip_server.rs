@@ -6,9 +6,7 @@
 //! what is in flight, queued and reserved stays within the limits; `receive` takes whole messages,
 //! and either tells something or wants something; an error is sticky; the last event is one reset.
 
-use std::collections::VecDeque;
-
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use testkit::Decisions;
 use usb_descriptors::Speed;
 use usb_transfer::{
@@ -18,6 +16,7 @@ use usb_transfer::{
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits, ProtocolError};
 
+use crate::socket::Socket;
 use crate::urb::{self, HEADER, Header, PACKET, Packet};
 use crate::{choices, split};
 
@@ -52,10 +51,7 @@ struct Run<'a> {
     /// What the client still has to say on its own.
     stream: &'a [u8],
     session: Session,
-    /// On its way to the server.
-    incoming: VecDeque<u8>,
-    rx: BytesMut,
-    wants: Wants,
+    socket: Socket,
     /// The number of the client's next request that is composed.
     next_seqnum: u32,
     client: Client,
@@ -84,12 +80,7 @@ impl<'a> Run<'a> {
             decisions,
             stream,
             session: Session::new(DeviceId::from_u32(DEVICE), Speed::High, limits),
-            incoming: VecDeque::new(),
-            rx: BytesMut::new(),
-            wants: Wants {
-                read: None,
-                write: false,
-            },
+            socket: Socket::new(MAX_ROOM),
             next_seqnum: 1,
             client: Client::default(),
             device: Vec::new(),
@@ -106,7 +97,7 @@ impl<'a> Run<'a> {
         while !self.decisions.is_empty() {
             self.step();
         }
-        self.incoming.extend(self.stream);
+        self.socket.incoming.extend(self.stream);
         self.settle();
         // A careful end completes all first, another does not.
         if self.client.replies % 2 == 0 {
@@ -127,7 +118,7 @@ impl<'a> Run<'a> {
             read: None,
             write: false,
         };
-        match self.session.receive(&mut self.rx) {
+        match self.socket.receive(&mut self.session).0 {
             Ok(step) => assert_eq!(step, Step::Io(quiet), "finished"),
             Err(error) => assert_eq!(Some(error), self.error, "sticky"),
         }
@@ -139,7 +130,7 @@ impl<'a> Run<'a> {
             0..=2 => {
                 let count = self.decisions.below(200) + 1;
                 let (taken, rest) = self.stream.split_at(count.min(self.stream.len()));
-                self.incoming.extend(taken);
+                self.socket.incoming.extend(taken);
                 self.stream = rest;
             }
             3..=6 => self.compose_submit(),
@@ -172,9 +163,9 @@ impl<'a> Run<'a> {
         self.turn();
         if self.decisions.below(4) > 0 {
             let count = self.decisions.below(300) + 1;
-            self.read(count);
+            self.socket.read(count);
         } else {
-            self.read(usize::MAX);
+            self.socket.read(usize::MAX);
         }
         self.turn();
     }
@@ -184,12 +175,12 @@ impl<'a> Run<'a> {
         loop {
             self.turn();
             let is_written = self.session.tx().is_empty();
-            if is_written && (self.incoming.is_empty() || self.wants.read.is_none()) {
+            if is_written && (self.socket.incoming.is_empty() || self.socket.wants.read.is_none()) {
                 break;
             }
             self.write(usize::MAX);
             self.turn();
-            self.read(usize::MAX);
+            self.socket.read(usize::MAX);
         }
     }
 
@@ -259,7 +250,7 @@ impl<'a> Run<'a> {
             };
             packet.put(&mut message);
         }
-        self.incoming.extend(message);
+        self.socket.incoming.extend(message);
     }
 
     fn compose_unlink(&mut self) {
@@ -274,21 +265,7 @@ impl<'a> Run<'a> {
         self.next_seqnum += 1;
         let mut message = Vec::new();
         header.put(&mut message);
-        self.incoming.extend(message);
-    }
-
-    /// The socket brings some bytes, as far as there is room for them.
-    fn read(&mut self, most: usize) {
-        let room = match self.wants.read {
-            Some(missing) => {
-                let room = self.rx.capacity() - self.rx.len();
-                assert!(room >= missing.get(), "there is room for what is wanted");
-                room
-            }
-            None => 0,
-        };
-        let count = most.min(room).min(self.incoming.len());
-        self.rx.extend(self.incoming.drain(..count));
+        self.socket.incoming.extend(message);
     }
 
     /// The socket takes some bytes.
@@ -309,12 +286,7 @@ impl<'a> Run<'a> {
     /// Receives until bytes are needed.
     fn turn(&mut self) {
         loop {
-            let before = self.rx.to_vec();
-            let result = self.session.receive(&mut self.rx);
-            let taken = before.len() - self.rx.len();
-            assert_eq!(before[taken..], self.rx[..], "bytes go at the front only");
-            let room = self.rx.capacity();
-            assert!(room <= MAX_ROOM, "{room} bytes of room");
+            let (result, before, taken) = self.socket.receive(&mut self.session);
             assert!(self.session.tx().remaining() <= TX_HIGH_WATER + MAX_REPLIES + MAX_MESSAGE);
             match result {
                 Ok(step) => {
@@ -332,7 +304,7 @@ impl<'a> Run<'a> {
                         }
                         Step::Io(wants) => {
                             assert_eq!(wants.write, self.session.tx().has_remaining());
-                            self.wants = wants;
+                            self.socket.wants = wants;
                             self.poll();
                             break;
                         }
@@ -347,7 +319,7 @@ impl<'a> Run<'a> {
                         self.client.sent(&before, false);
                     }
                     self.over = true;
-                    self.wants.read = None;
+                    self.socket.wants.read = None;
                     self.poll();
                     break;
                 }

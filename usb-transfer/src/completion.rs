@@ -87,6 +87,31 @@ impl Completion {
         Self::new(id, status, Actual::nothing(direction))
     }
 
+    /// Each isochronous packet with the bytes that came IN as it: what a host puts into its buffer
+    /// at the packet's offset. Without bytes where the transfer went OUT.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use usb_transfer::{Actual, Completion, IsoPacket, Segments, Status, TransferId};
+    /// let packet = |offset, actual| IsoPacket { actual, ..IsoPacket::new(offset, 4) };
+    /// let data = Actual::In(Segments::from(Bytes::from_static(b"abc")));
+    /// let completion = Completion::new(TransferId::from_u64(0), Status::COMPLETED, data)
+    ///     .with_packets(vec![packet(0, 1), packet(4, 2)]);
+    /// let mut buffer = [0; 8];
+    /// for (packet, data) in completion.packets_in() {
+    ///     data.copy_to_slice(&mut buffer[packet.offset as usize..]);
+    /// }
+    /// assert_eq!(buffer, *b"a\0\0\0bc\0\0");
+    /// ```
+    pub fn packets_in(&self) -> impl Iterator<Item = (IsoPacket, Segments)> {
+        let mut left = match &self.actual {
+            Actual::In(data) => data.clone(),
+            Actual::Out(_) => Segments::new(),
+        };
+        let packets = self.packets.iter();
+        packets.map(move |packet| (*packet, left.split_to(packet.actual as usize)))
+    }
+
     /// Adds how the isochronous packets ended.
     #[must_use]
     pub fn with_packets(mut self, packets: Vec<IsoPacket>) -> Self {

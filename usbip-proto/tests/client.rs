@@ -144,6 +144,11 @@ fn isochronous_packets_go_out_and_come_back() {
             .collect::<Vec<_>>(),
         [1, 2]
     );
+    let mut buffer = [0; 8];
+    for (packet, data) in done.packets_in() {
+        data.copy_to_slice(&mut buffer[packet.offset as usize..]);
+    }
+    assert_eq!(buffer, *b"a\0\0\0bc\0\0", "spread again");
     let Actual::In(data) = done.actual else {
         panic!()
     };
