@@ -2,13 +2,13 @@
 
 use std::{fmt, io};
 
-use msc_bot::{BlockError, BlockOp, BotDevice, MediumEvent};
+use msc_bot::{BlockError, BlockOp, BotDevice, MassStorage, MediumEvent};
 use rustix::io::Errno;
 use usb_transfer::{Frame, Function, FunctionEvent, Segments, Transfer, TransferId};
 
 use crate::Store;
 
-/// A [`BotDevice`] that does its block operations itself, one at a time, on a [`Store`].
+/// A [`BotDevice`], or another [`MassStorage`], that does its block operations itself, one at a time, on a [`Store`].
 ///
 /// What is complete leaves before the store is asked: while an operation waits, it has nothing to
 /// tell and asks not to sleep. So the reply to a command is on its way while the disk works.
@@ -16,8 +16,8 @@ use crate::Store;
 /// What was written is flushed when the host asks for it, on each reset, of which one is the last
 /// event of any frontend, and when the disk is closed or dropped.
 #[derive(Debug)]
-pub struct Disk<S: Store> {
-    device: BotDevice,
+pub struct Disk<S: Store, D: MassStorage = BotDevice> {
+    device: D,
     store: S,
     /// The operation that waits until what is complete has left.
     next: Option<BlockOp>,
@@ -40,10 +40,10 @@ impl fmt::Debug for Hook {
     }
 }
 
-impl<S: Store> Disk<S> {
+impl<S: Store, D: MassStorage> Disk<S, D> {
     /// A disk whose units all lie in `store`, each from its start: mostly there is one.
     #[must_use]
-    pub fn new(device: BotDevice, store: S) -> Self {
+    pub fn new(device: D, store: S) -> Self {
         Self {
             device,
             store,
@@ -62,7 +62,7 @@ impl<S: Store> Disk<S> {
 
     /// The device.
     #[must_use]
-    pub const fn device(&self) -> &BotDevice {
+    pub const fn device(&self) -> &D {
         &self.device
     }
 
@@ -146,7 +146,7 @@ fn block_error(error: &io::Error, offset: Option<u64>) -> BlockError {
     }
 }
 
-impl<S: Store> Function for Disk<S> {
+impl<S: Store, D: MassStorage> Function for Disk<S, D> {
     fn submit(&mut self, transfer: Transfer) {
         self.quiet = false;
         self.device.submit(transfer);
@@ -193,7 +193,7 @@ impl<S: Store> Function for Disk<S> {
     }
 }
 
-impl<S: Store> Drop for Disk<S> {
+impl<S: Store, D: MassStorage> Drop for Disk<S, D> {
     fn drop(&mut self) {
         // Who wants to know calls `close`.
         let _ = self.flush();

@@ -19,6 +19,7 @@ pub mod initiator;
 pub mod seeds;
 pub mod serial;
 mod socket;
+pub mod uas_device;
 mod urb;
 pub mod usbip_client;
 pub mod usbip_handshake;
@@ -45,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("hid", hid::run),
     ("initiator", initiator::run),
     ("serial", serial::run),
+    ("uas_device", uas_device::run),
     ("usbip_client", usbip_client::run),
     ("usbip_handshake", usbip_handshake::run),
     ("usbip_server", usbip_server::run),

@@ -71,6 +71,7 @@ pub fn all() -> Vec<Seed> {
     // 200 bytes at a time.
     let slowly = [0, 0, 0, 199, 0, 0].repeat(12);
     let mut all = vec![
+        seed("uas_device", "composed", join(&any(23, 800), &[])),
         seed("bot_device", "composed", join(&any(20, 800), &[])),
         seed("bot_device", "recorded", wrappers(&msc)),
         seed("control_endpoint", "good-device", join(&any(2, 600), &[])),

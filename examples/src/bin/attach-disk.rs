@@ -20,7 +20,10 @@ use examples::{
     serial_of, signal,
 };
 use lexopt::prelude::*;
-use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, MediumEvent, UnitOptions};
+use msc_bot::{
+    BlockSize, BotDevice, BotError, BotOptions, LogicalUnit, MassStorage, MediumEvent, UasDevice,
+    UnitOptions,
+};
 use usb_descriptors::Speed;
 use usb_transfer::Segments;
 use usbip_proto::server::Session;
@@ -34,6 +37,9 @@ Usage: attach-disk [IMAGE] [OPTION]...
 Without IMAGE: a temporary 64 MiB disk with a FAT file system.
 
 Options:
+  --uas                 USB Attached SCSI beside Bulk-Only Transport: many commands at a time.
+                        Linux uses it at high speed; its vhci_hcd has no streams for super
+  --cdrom               the image is that of a CD or DVD, such as an ISO file
   --read-only           let nothing be written
   --speed SPEED         full, high or super [default: super]
   --block-size BYTES    512 or 4096 [default: 512]
@@ -63,6 +69,8 @@ const DEVICE: DeviceId = DeviceId::new(1, 2);
 /// How long the kernel may take to find the disk, on a slow machine with many.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// With or without USB Attached SCSI.
+type AnyDisk = Disk<RawImage, Box<dyn MassStorage + Send>>;
 /// What is said on standard error, after the program's name.
 type Failure = String;
 
@@ -113,6 +121,8 @@ enum Eject {
 )]
 struct Options {
     image: Option<PathBuf>,
+    uas: bool,
+    cdrom: bool,
     read_only: bool,
     speed: Speed,
     block_size: BlockSize,
@@ -129,6 +139,8 @@ impl Command {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         let mut options = Options {
             image: None,
+            uas: false,
+            cdrom: false,
             read_only: false,
             speed: Speed::Super,
             block_size: BlockSize::BYTES_512,
@@ -145,6 +157,12 @@ impl Command {
             match argument {
                 Short('h') | Long("help") => return Ok(Self::Help),
                 Short('V') | Long("version") => return Ok(Self::Version),
+                Long("uas") => options.uas = true,
+                Long("cdrom") => {
+                    options.cdrom = true;
+                    options.read_only = true;
+                    options.block_size = BlockSize::BYTES_2048;
+                }
                 Long("read-only") => options.read_only = true,
                 Long("speed") => options.speed = arguments.value()?.parse_with(speed)?,
                 Long("block-size") => {
@@ -250,7 +268,7 @@ fn open(options: &Options) -> Result<RawImage, Failure> {
     })
 }
 
-fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
+fn disk(options: &Options, image: RawImage) -> Result<AnyDisk, Failure> {
     let path = options
         .image
         .as_deref()
@@ -270,9 +288,13 @@ fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
         ));
     }
     let serial = options.serial.clone().unwrap_or_else(|| serial_of(path));
-    let unit = UnitOptions::new(options.block_size, blocks)
+    let unit = if options.cdrom {
+        UnitOptions::cd(blocks)
+    } else {
+        UnitOptions::new(options.block_size, blocks).product(PRODUCT)
+    };
+    let unit = unit
         .vendor(VENDOR)
-        .product(PRODUCT)
         .serial(&serial)
         .read_only(options.read_only)
         .write_cache(options.write_cache)
@@ -280,16 +302,21 @@ fn disk(options: &Options, image: RawImage) -> Result<Disk<RawImage>, Failure> {
         // By default it stays until it is detached. For a medium that could be removed Linux asks
         // every two seconds, and detaching in the middle of a question makes its hub try for
         // seconds to enumerate what is gone.
-        .removable(options.eject != Eject::Refuse);
+        .removable(options.cdrom || options.eject != Eject::Refuse);
     let device = BotOptions::new(options.speed)
         .manufacturer(VENDOR)
         .product(PRODUCT)
         .serial(&serial);
-    let device = BotDevice::new(device, [LogicalUnit::new(unit)]);
+    let units = [LogicalUnit::new(unit)];
+    let device: Result<Box<dyn MassStorage + Send>, BotError> = if options.uas {
+        UasDevice::new(device, units).map(|device| Box::new(device) as _)
+    } else {
+        BotDevice::new(device, units).map(|device| Box::new(device) as _)
+    };
     Ok(Disk::new(device.map_err(|error| error.to_string())?, image))
 }
 
-fn attach(options: &Options, vhci: Vhci, mut disk: Disk<RawImage>) -> Result<ExitCode, Failure> {
+fn attach(options: &Options, vhci: Vhci, mut disk: AnyDisk) -> Result<ExitCode, Failure> {
     let (mut near, far) = Stream::pair().map_err(|error| format!("socket pair: {error}"))?;
     let attachment = Attachment::new(vhci, &near).map_err(|error| error.to_string())?;
     let ending = attachment.clone();
@@ -345,7 +372,7 @@ fn announce(attachment: &Attachment) {
 }
 
 /// Reads the whole disk through USB/IP and compares it with the image.
-fn read_back(disk: Disk<RawImage>, reference: &impl FileExt) -> Result<ExitCode, Failure> {
+fn read_back(disk: AnyDisk, reference: &impl FileExt) -> Result<ExitCode, Failure> {
     let descriptors = disk.device().descriptors().clone();
     let mut host = loopback(disk, &descriptors).map_err(|error| error.to_string())?;
     let descriptors = host.enumerate().map_err(|error| error.to_string())?;

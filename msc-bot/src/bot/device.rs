@@ -92,6 +92,8 @@ pub struct BotDevice {
     /// The operation to hand out.
     op: Option<BlockOp>,
     arena: Arena,
+    /// How often all was dropped.
+    restarts: u32,
 }
 
 #[derive(Debug)]
@@ -184,6 +186,15 @@ impl BotDevice {
         options: BotOptions,
         units: impl IntoIterator<Item = LogicalUnit>,
     ) -> Result<Self, BotError> {
+        Self::build(options, units, false)
+    }
+
+    /// With `uas`, for a device that has that beside.
+    pub(crate) fn build(
+        options: BotOptions,
+        units: impl IntoIterator<Item = LogicalUnit>,
+        uas: bool,
+    ) -> Result<Self, BotError> {
         let mut units: Vec<LogicalUnit> = units.into_iter().collect();
         let count = u8::try_from(units.len()).map_err(|_| BotError::TooManyUnits)?;
         if count == 0 {
@@ -193,7 +204,7 @@ impl BotDevice {
             unit.place(Lun::new(number).ok_or(BotError::TooManyUnits)?, count);
         }
         Ok(Self {
-            control: ControlEndpoint::new(options.descriptors()?),
+            control: ControlEndpoint::new(options.descriptors(uas)?),
             units,
             absent: LogicalUnit::absent(),
             stage: Stage::Command,
@@ -202,6 +213,7 @@ impl BotDevice {
             events: VecDeque::new(),
             op: None,
             arena: Arena::new(),
+            restarts: 0,
         })
     }
 
@@ -237,6 +249,19 @@ impl BotDevice {
             unit.finish(token, result);
             self.advance();
         }
+    }
+
+    /// The unit of a number, and what answers where there is none.
+    pub(crate) fn unit_mut(&mut self, number: usize) -> &mut LogicalUnit {
+        self.units.get_mut(number).unwrap_or(&mut self.absent)
+    }
+
+    pub(crate) const fn control(&self) -> &ControlEndpoint {
+        &self.control
+    }
+
+    pub(crate) const fn restarts(&self) -> u32 {
+        self.restarts
     }
 
     /// What a host did with the medium of a unit; `None` for now.
@@ -484,6 +509,7 @@ impl BotDevice {
 
     /// Drops the command, and waits for the next.
     fn restart(&mut self) {
+        self.restarts = self.restarts.wrapping_add(1);
         self.cancel_all();
         self.stage = Stage::Command;
         for unit in &mut self.units {
@@ -526,7 +552,7 @@ impl BotDevice {
         };
         let addressed = setup.value == 0
             && setup.index == u16::from(INTERFACE)
-            && self.control.configuration() != 0;
+            && self.control.alternate_setting(INTERFACE) == Some(0);
         match (setup.request_type, setup.request, setup.length) {
             (request::TYPE_OUT, request::RESET, 0) if addressed => {
                 // Halts and toggles stay (BOT 1.0, 3.1).

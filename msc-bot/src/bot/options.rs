@@ -9,6 +9,8 @@ use usb_descriptors::build::{self, BuildError, Configuration, Device, Endpoint, 
 use usb_descriptors::{ClassCode, EndpointAddress, Speed};
 use usb_transfer::DeviceDescriptors;
 
+use crate::uas::pipes;
+
 /// Endpoints of the device, the same at every speed.
 pub(crate) const BULK_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
 pub(crate) const BULK_OUT: EndpointAddress = EndpointAddress::from_byte(0x02);
@@ -101,7 +103,8 @@ impl BotOptions {
         self
     }
 
-    pub(crate) fn descriptors(self) -> Result<DeviceDescriptors, BuildError> {
+    /// With `uas`, USB Attached SCSI is alternate setting 1.
+    pub(crate) fn descriptors(self, uas: bool) -> Result<DeviceDescriptors, BuildError> {
         let device = Device::new(self.vendor_id, self.product_id)
             .manufacturer_string(MANUFACTURER)
             .product_string(PRODUCT)
@@ -109,9 +112,12 @@ impl BotOptions {
         let interface = Interface::new(INTERFACE, ClassCode::MASS_STORAGE_BULK_ONLY)
             .endpoint(Endpoint::bulk(BULK_IN).packets_per_burst(BURST))
             .endpoint(Endpoint::bulk(BULK_OUT).packets_per_burst(BURST));
-        let configuration = Configuration::new(CONFIGURATION)
+        let mut configuration = Configuration::new(CONFIGURATION)
             .max_power(100)
             .interface(interface);
+        if uas {
+            configuration = configuration.interface(pipes(BURST)?);
+        }
         let mut all = DeviceDescriptors::new(self.speed, device.to_bytes(self.speed));
         all.configurations = Vec::from([configuration.to_bytes(self.speed)?.into()]);
         let other = match self.speed {

@@ -38,8 +38,15 @@ pub(super) struct Medium {
     told_locked: bool,
     /// What the host did last, until the embedder was told: one before the last is history.
     moved: Option<MediumEvent>,
+    /// What a host that asks for events is told next (MMC-6, table 269).
+    news: u8,
     attentions: Attentions,
 }
+
+/// Media events (MMC-6, table 269).
+const NOTHING_NEW: u8 = 0;
+const NEW_MEDIUM: u8 = 2;
+const MEDIUM_REMOVAL: u8 = 3;
 
 /// Where the medium is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +100,7 @@ impl Medium {
             locked: false,
             told_locked: false,
             moved: None,
+            news: NOTHING_NEW,
             attentions: Attentions::default(),
         }
     }
@@ -112,6 +120,21 @@ impl Medium {
     /// The next unit attention that the host was not told.
     pub(super) fn attention(&mut self) -> Option<Sense> {
         self.attentions.take()
+    }
+
+    pub(super) fn take_news(&mut self) -> u8 {
+        core::mem::take(&mut self.news)
+    }
+
+    fn go(&mut self, place: Place) {
+        if place != self.place {
+            self.news = if place == Place::Loaded {
+                NEW_MEDIUM
+            } else {
+                MEDIUM_REMOVAL
+            };
+        }
+        self.place = place;
     }
 
     pub(super) fn lock(&mut self, locked: bool) {
@@ -153,7 +176,7 @@ impl LogicalUnit {
         self.remove();
         self.options.set_blocks(blocks);
         self.options.read_only = read_only || self.options.is_cd();
-        self.medium.place = Place::of(self.options.blocks);
+        self.medium.go(Place::of(self.options.blocks));
         if self.has_medium() {
             self.medium.attentions.add(Sense::MEDIUM_CHANGED);
         }
@@ -162,7 +185,7 @@ impl LogicalUnit {
     /// The medium is gone. Commands that use it end with "medium not present"; what they have out
     /// at the store is still to be finished.
     pub fn remove(&mut self) {
-        self.medium.place = Place::Away;
+        self.medium.go(Place::Away);
         self.medium.moved = None;
         self.end_all(Sense::NO_MEDIUM);
     }
@@ -210,7 +233,7 @@ impl LogicalUnit {
         }
         if load_eject && start && !medium.is_loaded() {
             if medium.place == Place::Ejected {
-                medium.place = Place::Loaded;
+                medium.go(Place::Loaded);
             }
             medium.moved = Some(MediumEvent::Loaded);
         }
@@ -227,7 +250,7 @@ impl LogicalUnit {
         if !medium.is_loaded() {
             return Ok(Work::End(Ok(())));
         }
-        medium.place = Place::Ejected;
+        medium.go(Place::Ejected);
         medium.moved = Some(MediumEvent::Ejected);
         Ok(Work::FLUSH)
     }

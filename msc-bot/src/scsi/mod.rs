@@ -2,6 +2,7 @@
 
 mod blocks;
 mod capacity;
+mod cd;
 mod command;
 mod compare;
 mod fill;

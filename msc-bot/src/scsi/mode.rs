@@ -39,6 +39,11 @@ impl LogicalUnit {
             return Err(Sense::NOT_SAVED);
         }
         let (page, subpage) = (cdb.byte(2) & 0x3f, cdb.byte(3));
+        if self.options.is_cd() && matches!(subpage, 0 | ALL_SUBPAGES) {
+            self.cd_mode_pages(page, control != CHANGEABLE)?;
+            self.fill_mode_header(long);
+            return Ok(());
+        }
         let known = matches!(page, CACHING | CONTROL | ALL_PAGES);
         if !known || !matches!(subpage, 0 | ALL_SUBPAGES) {
             return Err(Sense::INVALID_FIELD);
@@ -78,7 +83,12 @@ impl LogicalUnit {
         } else {
             0
         };
-        let specific = protect | DPO_FUA;
+        // Of a drive for CDs these bits mean nothing.
+        let specific = if self.options.is_cd() {
+            0
+        } else {
+            protect | DPO_FUA
+        };
         let length = self.scratch.len();
         if long {
             let [l0, l1] = u16::try_from(length.saturating_sub(2))

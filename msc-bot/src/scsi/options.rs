@@ -151,7 +151,9 @@ impl UnitOptions {
     pub(crate) fn knows(&self, entry: &Entry) -> bool {
         match entry.scope {
             Scope::All => true,
-            Scope::Discarding => self.discard,
+            Scope::Disk => !self.is_cd(),
+            Scope::Cd => self.is_cd(),
+            Scope::Discarding => self.discard && !self.is_cd(),
         }
     }
 

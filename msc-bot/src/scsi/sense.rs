@@ -119,6 +119,8 @@ impl Sense {
     pub const INVALID_PARAMETER_LENGTH: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x1a, 0x00);
     /// What the host compared the medium with differs.
     pub const MISCOMPARE: Self = Self::new(SenseKey::MISCOMPARE, 0x1d, 0x00);
+    /// The medium is of another kind than the command is for.
+    pub const INCOMPATIBLE_FORMAT: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x30, 0x02);
     /// The unit was reset.
     pub const RESET: Self = Self::new(SenseKey::UNIT_ATTENTION, 0x29, 0x00);
     /// There is another medium.
@@ -278,6 +280,7 @@ impl Sense {
             (0x29, 0x00) => "power on, reset, or bus device reset occurred",
             (0x2a, 0x01) => "mode parameters changed",
             (0x2a, 0x09) => "capacity data has changed",
+            (0x30, 0x02) => "cannot read medium, incompatible format",
             (0x39, 0x00) => "saving parameters not supported",
             (0x3a, 0x00) => "medium not present",
             (0x44, 0x00) => "internal target failure",

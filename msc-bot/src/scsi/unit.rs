@@ -149,6 +149,11 @@ impl LogicalUnit {
         unit
     }
 
+    /// Its transport runs many commands at a time.
+    pub(crate) fn queue(&mut self) {
+        self.has_queue = true;
+    }
+
     /// Gives the unit its place among those of a device.
     pub(crate) fn place(&mut self, lun: Lun, units: u8) {
         self.lun = lun;
@@ -251,9 +256,18 @@ impl LogicalUnit {
 
     /// What there is to tell; `None` for now.
     pub fn poll(&mut self) -> Option<UnitEvent> {
+        self.poll_some(|_| true)
+    }
+
+    /// The same of those tasks that `may` go on.
+    pub(crate) fn poll_some(&mut self, may: impl Fn(Task) -> bool) -> Option<UnitEvent> {
         let mut at = 0;
         while let Some(running) = self.running.get_mut(at) {
             let task = running.task;
+            if !may(task) {
+                at = at.saturating_add(1);
+                continue;
+            }
             if let Some((direction, length)) = running.phase.take() {
                 return Some(UnitEvent::Phase(task, direction, length));
             }
@@ -388,8 +402,9 @@ impl LogicalUnit {
         if self.kind == Kind::Absent && !is(Command::Inquiry) && !is_request_sense {
             return Err(Sense::NO_UNIT);
         }
-        // These work in spite of unit attentions (SAM-5, 5.14).
-        if !is(Command::Inquiry) && !is(Command::ReportLuns) && !is_request_sense {
+        // These work in spite of unit attentions (SAM-5, 5.14; MMC-6, 4.1.6.1).
+        let is_event = is(Command::GetConfiguration) || is(Command::GetEventStatus);
+        if !is(Command::Inquiry) && !is(Command::ReportLuns) && !is_request_sense && !is_event {
             if let Some(sense) = self.medium.attention() {
                 return Err(sense);
             }
@@ -477,6 +492,13 @@ impl LogicalUnit {
                 self.report_luns(cdb)?;
                 allocation_32(6)
             }
+            Command::ReadToc
+            | Command::GetConfiguration
+            | Command::GetEventStatus
+            | Command::ReadDiscInformation
+            | Command::ReadTrackInformation
+            | Command::ReadDiscStructure
+            | Command::MechanismStatus => self.multimedia(entry.command, cdb)?,
             Command::ReportOpcodes => {
                 self.report_opcodes(cdb)?;
                 allocation_32(6)

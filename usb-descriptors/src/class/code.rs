@@ -28,6 +28,8 @@ impl ClassCode {
     pub const PER_INTERFACE: Self = Self::new(0, 0, 0);
     /// Mass storage, SCSI transparent command set, Bulk-Only Transport.
     pub const MASS_STORAGE_BULK_ONLY: Self = Self::new(0x08, 0x06, 0x50);
+    /// SCSI disks by USB Attached SCSI (Mass Storage Class Specification Overview 1.4, table 2).
+    pub const MASS_STORAGE_UAS: Self = Self::new(0x08, 0x06, 0x62);
 
     /// Composes a class code.
     #[must_use]

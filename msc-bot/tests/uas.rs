@@ -1,0 +1,449 @@
+//! A host that speaks USB Attached SCSI to a `UasDevice`, transfer by transfer.
+#![allow(
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod bench;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use bench::{Store, disk, pattern, read_10, write_10};
+use bytes::Bytes;
+use msc_bot::{BlockError, BlockOp, BlockSize, BotOptions, LogicalUnit, Lun, UasDevice};
+use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+use usb_transfer::{
+    Actual, Completion, Function, FunctionEvent, Kind, Segments, Status, StreamId, Transfer,
+    TransferId, TransferIds,
+};
+
+const COMMAND: EndpointAddress = EndpointAddress::from_byte(0x04);
+const STATUS: EndpointAddress = EndpointAddress::from_byte(0x83);
+const DATA_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
+const DATA_OUT: EndpointAddress = EndpointAddress::from_byte(0x02);
+
+const SENSE: u8 = 3;
+const RESPONSE: u8 = 4;
+const READ_READY: u8 = 6;
+const WRITE_READY: u8 = 7;
+
+struct Host {
+    device: UasDevice,
+    store: Store,
+    ids: TransferIds,
+    done: BTreeMap<TransferId, Completion>,
+    serving: bool,
+    streams: bool,
+}
+
+impl Host {
+    fn new(speed: Speed) -> Self {
+        let blocks = 8192;
+        let unit = LogicalUnit::new(disk(BlockSize::BYTES_512, blocks).discard(true));
+        let other = LogicalUnit::new(disk(BlockSize::BYTES_512, blocks));
+        let mut host = Self {
+            device: UasDevice::new(BotOptions::new(speed), [unit, other]).unwrap(),
+            store: Store::new(pattern(blocks as usize * 512)),
+            ids: TransferIds::default(),
+            done: BTreeMap::new(),
+            serving: true,
+            streams: speed.is_super(),
+        };
+        host.control(SetupPacket::set_configuration(1));
+        host.control(SetupPacket::set_interface(0, 1));
+        host
+    }
+
+    fn run(&mut self) {
+        loop {
+            if self.serving {
+                while let Some(op) = self.device.poll_block() {
+                    self.serve(&op);
+                }
+            }
+            let Some(event) = self.device.poll() else {
+                break;
+            };
+            let FunctionEvent::Complete(completion) = event else {
+                panic!("{event:?}")
+            };
+            assert!(self.done.insert(completion.id, completion).is_none());
+        }
+    }
+
+    fn serve(&mut self, op: &BlockOp) {
+        let result = self.store.serve(op);
+        self.device.finish(op.token(), result);
+    }
+
+    fn control(&mut self, setup: SetupPacket) {
+        let id = self.submit(|id| Transfer::control_in(id, setup));
+        assert_eq!(self.done.remove(&id).unwrap().status, Status::COMPLETED);
+    }
+
+    fn submit(&mut self, make: impl FnOnce(TransferId) -> Transfer) -> TransferId {
+        let transfer = make(self.ids.mint());
+        let id = transfer.id;
+        self.device.submit(transfer);
+        self.run();
+        id
+    }
+
+    /// On the stream of a tag, where there are streams.
+    fn on_stream(&self, mut transfer: Transfer, tag: u16) -> Transfer {
+        if self.streams {
+            let stream = Some(StreamId(NonZeroU16::new(tag).unwrap()));
+            transfer.kind = Kind::Data { stream };
+        }
+        transfer
+    }
+
+    fn ask_status(&mut self, tag: u16) -> TransferId {
+        let id = self.ids.mint();
+        let transfer = self.on_stream(Transfer::data_in(id, STATUS, 112), tag);
+        self.submit(|_| transfer)
+    }
+
+    fn ask_data(&mut self, tag: u16, length: u32) -> TransferId {
+        let id = self.ids.mint();
+        let transfer = self.on_stream(Transfer::data_in(id, DATA_IN, length), tag);
+        self.submit(|_| transfer)
+    }
+
+    fn give_data(&mut self, tag: u16, data: &[u8]) -> TransferId {
+        let id = self.ids.mint();
+        let data = Bytes::copy_from_slice(data);
+        let transfer = self.on_stream(Transfer::data_out(id, DATA_OUT, data), tag);
+        self.submit(|_| transfer)
+    }
+
+    fn command(&mut self, tag: u16, lun: u8, command: &[u8]) {
+        let mut unit = vec![1, 0];
+        unit.extend(tag.to_be_bytes());
+        unit.extend([0, 0, 0, 0, 0, lun, 0, 0, 0, 0, 0, 0]);
+        unit.extend(command);
+        unit.resize(32, 0);
+        self.say(unit);
+    }
+
+    fn manage(&mut self, tag: u16, function: u8, task: u16) {
+        let mut unit = vec![5, 0];
+        unit.extend(tag.to_be_bytes());
+        unit.extend([function, 0]);
+        unit.extend(task.to_be_bytes());
+        unit.resize(16, 0);
+        self.say(unit);
+    }
+
+    fn say(&mut self, unit: Vec<u8>) {
+        let id = self.submit(|id| Transfer::data_out(id, COMMAND, unit.into()));
+        assert_eq!(self.done.remove(&id).unwrap().status, Status::COMPLETED);
+    }
+
+    #[track_caller]
+    fn data(&mut self, id: TransferId) -> Bytes {
+        let done = self.done.remove(&id).expect("it is complete");
+        assert_eq!(done.status, Status::COMPLETED);
+        match done.actual {
+            Actual::In(data) => data.to_bytes(),
+            Actual::Out(count) => Bytes::from(vec![0; count as usize]),
+        }
+    }
+
+    /// Identifier and tag of the next unit, and what it says: status, or response.
+    #[track_caller]
+    fn report(&mut self, tag: u16) -> (u8, u16, u8) {
+        let id = self.ask_status(tag);
+        let unit = self.data(id);
+        let says = match unit[0] {
+            SENSE => unit[6],
+            RESPONSE => unit[7],
+            _ => 0,
+        };
+        (unit[0], u16::from_be_bytes([unit[2], unit[3]]), says)
+    }
+
+    #[track_caller]
+    fn sense(&mut self, tag: u16) -> (u8, u8, u8) {
+        let id = self.ask_status(tag);
+        let unit = self.data(id);
+        assert_eq!((unit[0], unit[6], unit[15]), (SENSE, 2, 18));
+        (unit[18], unit[28], unit[29])
+    }
+
+    #[track_caller]
+    fn assert_quiet(&mut self) {
+        assert!(self.done.is_empty(), "{:?}", self.done);
+        let id = self.ask_status(1);
+        assert!(self.done.is_empty());
+        self.device.cancel(id);
+        self.run();
+        let done = self.done.remove(&id).unwrap();
+        assert_eq!(done.status, Status::CANCELLED);
+    }
+}
+
+#[test]
+fn without_streams_the_host_is_told_whose_data_is_next() {
+    let mut host = Host::new(Speed::High);
+    host.command(7, 0, &read_10(3, 2));
+    assert_eq!(host.report(7), (READ_READY, 7, 0));
+    let data = host.ask_data(7, 1024);
+    assert_eq!(host.data(data)[..], host.store.disk[1536..2560]);
+    assert_eq!(host.report(7), (SENSE, 7, 0));
+    host.command(8, 0, &write_10(5, 2));
+    assert_eq!(host.report(8), (WRITE_READY, 8, 0));
+    let data = host.give_data(8, &[9; 1024]);
+    assert_eq!(host.data(data).len(), 1024);
+    assert_eq!(host.report(8), (SENSE, 8, 0));
+    assert_eq!(host.store.disk[2560..3584], [9; 1024]);
+    // Without data: only the status.
+    host.command(9, 0, &[0; 6]);
+    assert_eq!(host.report(9), (SENSE, 9, 0));
+    host.assert_quiet();
+}
+
+#[test]
+fn with_streams_data_and_status_go_by_the_tag() {
+    let mut host = Host::new(Speed::Super);
+    host.serving = false;
+    host.command(1, 0, &read_10(1, 1));
+    host.command(2, 0, &read_10(2, 1));
+    let data: Vec<_> = [1, 2].map(|tag| host.ask_data(tag, 512)).into();
+    let status: Vec<_> = [1, 2].map(|tag| host.ask_status(tag)).into();
+    let ops: Vec<_> = std::iter::from_fn(|| host.device.poll_block()).collect();
+    assert_eq!(ops.len(), 2, "both are at the store");
+    // The later one is done first.
+    for op in ops.iter().rev() {
+        host.serve(op);
+        host.run();
+    }
+    for (at, (data, status)) in data.into_iter().zip(status).enumerate() {
+        assert_eq!(
+            host.data(data)[..],
+            host.store.disk[(at + 1) * 512..][..512]
+        );
+        let status = host.data(status);
+        assert_eq!((status[0], status[3], status[6]), (SENSE, at as u8 + 1, 0));
+    }
+    host.serving = true;
+    let data = host.give_data(3, &[4; 512]);
+    host.command(3, 0, &write_10(9, 1));
+    host.data(data);
+    assert_eq!(host.report(3), (SENSE, 3, 0));
+    assert_eq!(host.store.disk[9 * 512..10 * 512], [4; 512]);
+}
+
+#[test]
+fn commands_take_turns_on_a_pipe_and_run_side_by_side() {
+    let mut host = Host::new(Speed::High);
+    host.serving = false;
+    for tag in 1..=32 {
+        host.command(tag, 0, &read_10(u32::from(tag), 1));
+    }
+    host.command(33, 0, &read_10(33, 1));
+    assert_eq!(host.report(33), (SENSE, 33, 0x28), "the task set is full");
+    host.serving = true;
+    host.run();
+    assert_eq!(host.store.ops, 32);
+    let mut order = Vec::new();
+    for _ in 1..=32 {
+        let mut ready = host.report(1);
+        // The status of the one before.
+        if ready.0 == SENSE {
+            assert_eq!(ready.2, 0);
+            ready = host.report(1);
+        }
+        assert_eq!(ready.0, READ_READY);
+        let data = host.ask_data(1, 512);
+        let at = usize::from(ready.1) * 512;
+        assert_eq!(host.data(data)[..], host.store.disk[at..at + 512]);
+        order.push(ready.1);
+    }
+    assert_eq!(order, (1..=32).collect::<Vec<_>>());
+    assert_eq!(host.report(1), (SENSE, 32, 0));
+    host.assert_quiet();
+}
+
+#[test]
+fn errors_end_the_data_phase_before_the_status() {
+    let mut host = Host::new(Speed::High);
+    // Before any data: no data phase.
+    host.command(1, 0, &read_10(8192, 1));
+    assert_eq!(host.sense(1), (5, 0x21, 0));
+    host.command(2, 5, &read_10(0, 1));
+    assert_eq!(host.sense(2), (5, 0x25, 0), "no such unit");
+    // In the middle of a read of two pieces: what there is, in a short transfer.
+    host.serving = false;
+    host.command(3, 0, &read_10(0, 4096));
+    let first = host.device.poll_block().unwrap();
+    host.serve(&first);
+    assert_eq!(host.report(3), (READ_READY, 3, 0));
+    let data = host.ask_data(3, 2 << 20);
+    let second = host.device.poll_block().unwrap();
+    host.device
+        .finish(second.token(), Err(BlockError::Hardware));
+    host.run();
+    assert_eq!(host.data(data).len(), 1 << 20);
+    assert_eq!(host.sense(3), (4, 0x44, 0));
+    // In the middle of a write: the rest is swallowed.
+    host.serving = true;
+    host.store.failures.push(BlockError::NoSpace);
+    host.command(4, 0, &write_10(0, 4096));
+    assert_eq!(host.report(4), (WRITE_READY, 4, 0));
+    let data = host.give_data(4, &vec![1; 2 << 20]);
+    assert_eq!(host.data(data).len(), 2 << 20);
+    assert_eq!(host.sense(4), (7, 0x27, 7));
+    host.assert_quiet();
+}
+
+#[test]
+fn data_may_be_cut_into_transfers_of_any_size() {
+    let mut host = Host::new(Speed::High);
+    host.command(1, 0, &write_10(0, 4096));
+    assert_eq!(host.report(1), (WRITE_READY, 1, 0));
+    let content = pattern((2 << 20) + 5)[5..].to_vec();
+    for piece in content.chunks(300_001) {
+        let id = host.give_data(1, piece);
+        assert_eq!(host.data(id).len(), piece.len());
+    }
+    assert_eq!(host.report(1), (SENSE, 1, 0));
+    assert!(host.store.disk[..2 << 20] == content);
+    host.command(2, 0, &read_10(0, 4096));
+    assert_eq!(host.report(2), (READ_READY, 2, 0));
+    let mut read = Vec::new();
+    while read.len() < 2 << 20 {
+        let id = host.ask_data(2, 300_001);
+        read.extend_from_slice(&host.data(id));
+    }
+    assert!(read == content);
+    assert_eq!(host.report(2), (SENSE, 2, 0));
+    host.assert_quiet();
+}
+
+#[test]
+fn tasks_are_managed() {
+    let mut host = Host::new(Speed::High);
+    host.serving = false;
+    host.command(1, 0, &write_10(0, 1));
+    assert_eq!(host.report(1), (WRITE_READY, 1, 0));
+    host.give_data(1, &[1; 512]);
+    let old = host.device.poll_block().unwrap();
+    host.manage(40, 0x80, 1);
+    assert_eq!(host.report(40), (RESPONSE, 40, 8), "it is there");
+    host.manage(41, 0x01, 1);
+    assert_eq!(host.report(41), (RESPONSE, 41, 0), "it was");
+    host.manage(42, 0x80, 1);
+    assert_eq!(host.report(42), (RESPONSE, 42, 0), "not any more");
+    host.done.clear();
+    // The pipe is free, and what was aborted does not land on what comes.
+    host.command(2, 0, &write_10(0, 1));
+    assert_eq!(host.report(2), (WRITE_READY, 2, 0));
+    host.give_data(2, &[2; 512]);
+    assert_eq!(host.device.poll_block(), None);
+    host.device.finish(old.token(), Ok(Segments::new()));
+    assert!(host.device.poll_block().is_some());
+    host.done.clear();
+    // The same tag again while it is in use.
+    host.command(2, 0, &[0; 6]);
+    assert_eq!(host.report(2), (RESPONSE, 2, 0x0a));
+    host.manage(43, 0x08, 0);
+    assert_eq!(host.report(43), (RESPONSE, 43, 0), "the unit is reset");
+    host.command(3, 0, &[0; 6]);
+    assert_eq!(host.sense(3), (6, 0x29, 0));
+    host.manage(44, 0x33, 0);
+    assert_eq!(host.report(44), (RESPONSE, 44, 4), "no such function");
+    host.say(vec![9; 32]);
+    assert_eq!(host.report(1), (RESPONSE, 0x0909, 2));
+    host.assert_quiet();
+}
+
+#[test]
+fn another_setting_or_a_reset_cancels_all_and_forgets_all() {
+    for step in 0..3 {
+        let mut host = Host::new(Speed::High);
+        host.serving = false;
+        host.command(1, 0, &read_10(0, 1));
+        host.command(2, 0, &write_10(0, 1));
+        let mut pending = vec![host.ask_status(1), host.ask_data(1, 512)];
+        // The readiness to write.
+        host.done.clear();
+        pending.retain(|id| !host.done.contains_key(id));
+        let pending = vec![host.ask_status(1), host.ask_status(1)];
+        let old = host.device.poll_block().unwrap();
+        match step {
+            0 => host.control(SetupPacket::set_interface(0, 0)),
+            1 => host.control(SetupPacket::set_configuration(1)),
+            _ => {
+                host.device.reset();
+                host.run();
+            }
+        }
+        for id in &pending {
+            assert_eq!(host.done.remove(id).unwrap().status, Status::CANCELLED);
+        }
+        host.done.clear();
+        host.control(SetupPacket::set_configuration(1));
+        host.control(SetupPacket::set_interface(0, 1));
+        host.serving = true;
+        host.device.finish(old.token(), Err(BlockError::Hardware));
+        host.command(1, 0, &read_10(3, 1));
+        let mut report = host.report(1);
+        if report == (SENSE, 1, 2) {
+            host.command(1, 0, &read_10(3, 1));
+            report = host.report(1);
+        }
+        assert_eq!(report, (READ_READY, 1, 0), "step {step}");
+        let data = host.ask_data(1, 512);
+        assert_eq!(host.data(data)[..], host.store.disk[1536..2048]);
+        assert_eq!(host.report(1), (SENSE, 1, 0));
+        host.assert_quiet();
+    }
+}
+
+#[test]
+fn bulk_only_is_beside_it() {
+    let mut host = Host::new(Speed::High);
+    let get_max_lun = SetupPacket::from_bytes([0xa1, 0xfe, 0, 0, 0, 0, 1, 0]);
+    let id = host.submit(|id| Transfer::control_in(id, get_max_lun));
+    assert_eq!(host.done.remove(&id).unwrap().status, Status::STALL);
+    host.control(SetupPacket::set_interface(0, 0));
+    host.control(get_max_lun);
+    let id = host.submit(|id| Transfer::data_in(id, STATUS, 112));
+    assert_eq!(host.done.remove(&id).unwrap().status, Status::STALL);
+    let wrapper = bench::cbw(5, 512, usb_descriptors::Direction::In, 0, &read_10(1, 1));
+    let id = host.submit(|id| Transfer::data_out(id, DATA_OUT, wrapper.into()));
+    host.data(id);
+    let id = host.submit(|id| Transfer::data_in(id, DATA_IN, 512));
+    assert_eq!(host.data(id)[..], host.store.disk[512..1024]);
+    let id = host.submit(|id| Transfer::data_in(id, DATA_IN, 13));
+    assert_eq!(host.data(id)[12], 0);
+}
+
+#[test]
+fn a_medium_that_is_removed_ends_all_that_use_it() {
+    let mut host = Host::new(Speed::High);
+    host.serving = false;
+    for tag in 1..4 {
+        host.command(tag, 0, &read_10(0, 1));
+    }
+    let old = host.device.poll_block().unwrap();
+    host.device.remove(Lun::ZERO);
+    host.run();
+    assert_eq!(
+        host.device.poll_block(),
+        None,
+        "the others are not handed out"
+    );
+    for tag in 1..4 {
+        assert_eq!(host.sense(tag), (2, 0x3a, 0));
+    }
+    host.device.insert(Lun::ZERO, 100, false);
+    host.device.finish(old.token(), Ok(Segments::new()));
+    host.serving = true;
+    host.command(5, 0, &[0; 6]);
+    assert_eq!(host.sense(5), (6, 0x28, 0));
+    host.assert_quiet();
+}
