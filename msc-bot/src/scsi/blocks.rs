@@ -1,5 +1,7 @@
 //! Commands that move, compare or clear blocks (SBC-3, clause 5).
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use super::command::{Cdb, Entry, Form};
@@ -72,7 +74,7 @@ impl LogicalUnit {
         if cdb.bit(1, 0x04) {
             return Err(Sense::INVALID_FIELD);
         }
-        Ok(Work::Compare(Comparing::new(extent, true)))
+        Ok(Work::Compare(Box::new(Comparing::new(extent, true))))
     }
 
     /// VERIFY (SBC-3, 5.32), by its field BYTCHK (table 143).
@@ -85,7 +87,7 @@ impl LogicalUnit {
         let extent = self.extent(form, cdb)?;
         match cdb.byte(1) >> 1 & 0x03 {
             0 => Ok(Work::Read(Reading::new(extent, true))),
-            1 => Ok(Work::Compare(Comparing::new(extent, false))),
+            1 => Ok(Work::Compare(Box::new(Comparing::new(extent, false)))),
             3 if extent.length == 0 => Ok(Work::End(Ok(()))),
             3 => Ok(self.gather_block(entry, cdb)),
             _ => Err(Sense::INVALID_FIELD),
@@ -99,7 +101,9 @@ impl LogicalUnit {
         block: &Bytes,
     ) -> Result<Work, Sense> {
         let extent = self.extent(form, cdb)?;
-        Ok(Work::Compare(Comparing::with_block(extent, block)))
+        Ok(Work::Compare(Box::new(Comparing::with_block(
+            extent, block,
+        ))))
     }
 
     /// COMPARE AND WRITE (SBC-3, 5.2).
@@ -112,7 +116,7 @@ impl LogicalUnit {
             return Ok(Work::End(Ok(())));
         }
         let both = u32::try_from(extent.length.saturating_mul(2)).unwrap_or(u32::MAX);
-        Ok(Work::Gather(Gathering::new(entry, cdb, both)))
+        Ok(Work::gather(Gathering::new(entry, cdb, both)))
     }
 
     fn compared(&self, cdb: Cdb) -> Result<Extent, Sense> {
@@ -127,7 +131,11 @@ impl LogicalUnit {
     pub(super) fn compare_and_write_gathered(&self, cdb: Cdb, data: &Bytes) -> Result<Work, Sense> {
         let extent = self.compared(cdb)?;
         let durable = self.is_durable(cdb.bit(1, 0x08));
-        Ok(Work::Swap(Swapping::new(extent, data.clone(), durable)))
+        Ok(Work::Swap(Box::new(Swapping::new(
+            extent,
+            data.clone(),
+            durable,
+        ))))
     }
 
     /// WRITE SAME (SBC-3, 5.50). No blocks would be all to the end, but a host that means none
@@ -158,10 +166,13 @@ impl LogicalUnit {
         let extent = self.writable(form, cdb)?;
         if block.iter().all(|byte| *byte == 0) {
             let extents = Extents::One(extent);
-            return Ok(Work::Zero(Zeroing::new(extents, cdb.bit(1, 0x08))));
+            return Ok(Work::Zero(Box::new(Zeroing::new(
+                extents,
+                cdb.bit(1, 0x08),
+            ))));
         }
         let durable = self.is_durable(false);
-        Ok(Work::Fill(Filling::new(extent, block, durable)))
+        Ok(Work::Fill(Box::new(Filling::new(extent, block, durable))))
     }
 
     /// UNMAP (SBC-3, 5.28).
@@ -173,7 +184,7 @@ impl LogicalUnit {
         match u32::from(cdb.be16(7)) {
             0 => Ok(Work::End(Ok(()))),
             1..8 => Err(Sense::INVALID_PARAMETER_LENGTH),
-            length => Ok(Work::Gather(Gathering::new(entry, cdb, length))),
+            length => Ok(Work::gather(Gathering::new(entry, cdb, length))),
         }
     }
 
@@ -195,10 +206,10 @@ impl LogicalUnit {
             self.bytes(lba, count)?;
         }
         let extents = Extents::Descriptors(list, self.options.block_size.bytes());
-        Ok(Work::Zero(Zeroing::new(extents, true)))
+        Ok(Work::Zero(Box::new(Zeroing::new(extents, true))))
     }
 
     fn gather_block(&self, entry: &'static Entry, cdb: Cdb) -> Work {
-        Work::Gather(Gathering::new(entry, cdb, self.options.block_size.get()))
+        Work::gather(Gathering::new(entry, cdb, self.options.block_size.get()))
     }
 }

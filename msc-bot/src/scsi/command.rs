@@ -272,9 +272,12 @@ pub(crate) enum Unknown {
 
 /// Finds the command of a block among those that `knows` lets pass.
 pub(crate) fn find(cdb: Cdb, knows: impl Fn(&Entry) -> bool) -> Result<&'static Entry, Unknown> {
+    let opcode = cdb.byte(0);
     let mut unknown = Unknown::Opcode;
-    for entry in COMMANDS {
-        if entry.opcode() == cdb.byte(0) && knows(entry) {
+    let first = COMMANDS.partition_point(|entry| entry.opcode() < opcode);
+    let entries = COMMANDS.get(first..).unwrap_or(&[]);
+    for entry in entries.iter().take_while(|entry| entry.opcode() == opcode) {
+        if knows(entry) {
             match entry.service_action {
                 Some(action) if action != cdb.byte(1) & 0x1f => unknown = Unknown::ServiceAction,
                 _ => return Ok(entry),

@@ -1,10 +1,12 @@
 //! Blocks that become all the same, or nothing.
 
 use bytes::Bytes;
+use usb_transfer::Segments;
 
 use super::Sense;
 use super::compare::repeated;
 use super::transfer::{Extent, Flight, Step};
+use crate::{BlockError, BlockSize};
 
 /// WRITE SAME of a block that is not all zeros.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub(crate) struct Filling {
     blocks: Bytes,
     durable: bool,
     pub(crate) flight: Option<Flight>,
-    pub(crate) failed: Option<Sense>,
+    failed: Option<Sense>,
 }
 
 impl Filling {
@@ -47,6 +49,17 @@ impl Filling {
         let data = self.blocks.slice(..length.min(self.blocks.len()));
         Step::Write(offset, data, self.durable)
     }
+
+    pub(crate) fn finish(
+        &mut self,
+        flight: Flight,
+        result: &Result<Segments, BlockError>,
+        size: BlockSize,
+    ) {
+        if let Err(error) = result {
+            self.failed = Some(flight.sense(*error, Sense::WRITE_ERROR, size));
+        }
+    }
 }
 
 /// Extents that are to read as zeros: UNMAP, and WRITE SAME of zeros.
@@ -55,7 +68,7 @@ pub(crate) struct Zeroing {
     extents: Extents,
     discard: bool,
     pub(crate) flight: Option<Flight>,
-    pub(crate) failed: Option<Sense>,
+    failed: Option<Sense>,
 }
 
 #[derive(Debug)]
@@ -135,6 +148,17 @@ impl Zeroing {
         match self.extents.next() {
             Some(extent) => Step::Zero(extent, self.discard),
             None => Step::Done(Ok(())),
+        }
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        flight: Flight,
+        result: &Result<Segments, BlockError>,
+        size: BlockSize,
+    ) {
+        if let Err(error) = result {
+            self.failed = Some(flight.sense(*error, Sense::WRITE_ERROR, size));
         }
     }
 }

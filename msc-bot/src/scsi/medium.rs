@@ -87,6 +87,10 @@ impl Attentions {
 
     fn take(&mut self) -> Option<Sense> {
         let told = self.0 & !USED;
+        if told == 0 {
+            self.0 = USED;
+            return None;
+        }
         self.0 = USED | told & told.wrapping_sub(1);
         let at = usize::try_from(told.trailing_zeros()).unwrap_or(usize::MAX);
         ATTENTIONS.get(at).copied()

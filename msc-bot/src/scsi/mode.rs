@@ -113,7 +113,7 @@ impl LogicalUnit {
         if length == 0 {
             return Ok(Work::End(Ok(())));
         }
-        Ok(Work::Gather(Gathering::new(entry, cdb, length)))
+        Ok(Work::gather(Gathering::new(entry, cdb, length)))
     }
 
     /// All pages are checked before anything changes. The block descriptor, which would change the

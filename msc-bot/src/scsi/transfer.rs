@@ -86,6 +86,7 @@ pub(crate) struct Reading {
 }
 
 /// What a store gave, cut to what was asked of it; less is a failure of the store.
+#[inline]
 pub(crate) fn checked(
     flight: &Flight,
     result: Result<Segments, BlockError>,

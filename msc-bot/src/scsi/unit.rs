@@ -395,18 +395,17 @@ impl LogicalUnit {
 
     fn begin(&mut self, cdb: Cdb, sent: usize) -> Result<Work, Sense> {
         let found = find(cdb, |entry| self.options.knows(entry));
-        let is = |command| matches!(found, Ok(entry) if entry.command == command);
-        let is_request_sense = is(Command::RequestSense);
         // The one command that asks for it leaves it (SPC-4, 6.39).
         let kept = self.kept.take();
-        if self.kind == Kind::Absent && !is(Command::Inquiry) && !is_request_sense {
-            return Err(Sense::NO_UNIT);
-        }
-        // These work in spite of unit attentions (SAM-5, 5.14; MMC-6, 4.1.6.1).
-        let is_event = is(Command::GetConfiguration) || is(Command::GetEventStatus);
-        if !is(Command::Inquiry) && !is(Command::ReportLuns) && !is_request_sense && !is_event {
-            if let Some(sense) = self.medium.attention() {
-                return Err(sense);
+        match found.map(|entry| entry.command) {
+            Ok(Command::Inquiry | Command::RequestSense) => {}
+            _ if self.kind == Kind::Absent => return Err(Sense::NO_UNIT),
+            // These too work in spite of unit attentions (SAM-5, 5.14; MMC-6, 4.1.6.1).
+            Ok(Command::ReportLuns | Command::GetConfiguration | Command::GetEventStatus) => {}
+            _ => {
+                if let Some(sense) = self.medium.attention() {
+                    return Err(sense);
+                }
             }
         }
         let entry = found.map_err(|unknown| match unknown {

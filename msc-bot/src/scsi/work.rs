@@ -1,5 +1,6 @@
 //! A command in progress.
 
+use alloc::boxed::Box;
 use core::mem;
 
 use bytes::Bytes;
@@ -20,11 +21,12 @@ pub(crate) enum Work {
     Answer(Segments),
     Read(Reading),
     Write(Writing),
-    Gather(Gathering),
-    Compare(Comparing),
-    Swap(Swapping),
-    Fill(Filling),
-    Zero(Zeroing),
+    // The rare ones are kept apart, so that a read or a write moves little.
+    Gather(Box<Gathering>),
+    Compare(Box<Comparing>),
+    Swap(Box<Swapping>),
+    Fill(Box<Filling>),
+    Zero(Box<Zeroing>),
     Flush {
         flight: Option<Flight>,
         result: Option<Result<(), Sense>>,
@@ -87,6 +89,10 @@ pub(crate) fn take_wanted(to: &mut Segments, wanted: &mut u32, mut data: Bytes) 
 }
 
 impl Work {
+    pub(crate) fn gather(gathering: Gathering) -> Self {
+        Self::Gather(Box::new(gathering))
+    }
+
     pub(crate) const FLUSH: Self = Self::Flush {
         flight: None,
         result: None,
@@ -163,11 +169,11 @@ impl Work {
         match self {
             Self::Read(Reading { flight, .. })
             | Self::Write(Writing { flight, .. })
-            | Self::Compare(Comparing { flight, .. })
-            | Self::Swap(Swapping { flight, .. })
-            | Self::Fill(Filling { flight, .. })
-            | Self::Zero(Zeroing { flight, .. })
             | Self::Flush { flight, .. } => Some(flight),
+            Self::Compare(comparing) => Some(&mut comparing.flight),
+            Self::Swap(swapping) => Some(&mut swapping.flight),
+            Self::Fill(filling) => Some(&mut filling.flight),
+            Self::Zero(zeroing) => Some(&mut zeroing.flight),
             Self::Answer(_) | Self::Gather(_) | Self::End(_) => None,
         }
     }
@@ -197,11 +203,8 @@ impl Work {
             }
             Self::Compare(comparing) => comparing.finish(flight, outcome, size),
             Self::Swap(swapping) => swapping.finish(flight, outcome, size),
-            Self::Fill(Filling { failed, .. }) | Self::Zero(Zeroing { failed, .. }) => {
-                if let Err(error) = outcome {
-                    *failed = Some(flight.sense(error, Sense::WRITE_ERROR, size));
-                }
-            }
+            Self::Fill(filling) => filling.finish(flight, &outcome, size),
+            Self::Zero(zeroing) => zeroing.finish(flight, &outcome, size),
             Self::Flush { result, .. } => {
                 let medium = Sense::WRITE_ERROR;
                 *result = Some(match outcome {
