@@ -24,6 +24,9 @@ mod urb;
 pub mod usbip_client;
 pub mod usbip_handshake;
 pub mod usbip_server;
+mod usbredir;
+pub mod usbredir_guest;
+pub mod usbredir_host;
 pub mod vhci_status;
 
 use testkit::Decisions;
@@ -50,6 +53,8 @@ pub const TARGETS: &[Target] = &[
     ("usbip_client", usbip_client::run),
     ("usbip_handshake", usbip_handshake::run),
     ("usbip_server", usbip_server::run),
+    ("usbredir_guest", usbredir_guest::run),
+    ("usbredir_host", usbredir_host::run),
     ("vhci_status", vhci_status::run),
 ];
 

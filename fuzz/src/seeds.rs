@@ -35,6 +35,10 @@ const ZERO: Recording = Recording {
     server: include_bytes!("../../usbip-proto/tests/data/zero.s2c.bin"),
 };
 
+/// What QEMU and our host said to each other while SeaBIOS booted.
+const BOOT_GUEST: &[u8] = include_bytes!("../../usbredir-proto/tests/data/xhci.g2h.bin");
+const BOOT_HOST: &[u8] = include_bytes!("../../usbredir-proto/tests/data/xhci.h2g.bin");
+
 const REQ_IMPORT: usize = 40;
 const REP_IMPORT: usize = 320;
 
@@ -127,6 +131,17 @@ pub fn all() -> Vec<Seed> {
             join(&[], &zero[12..].concat()),
         ),
         seed("usbip_server", "unlink", join(&[], &unlinked)),
+        seed(
+            "usbredir_guest",
+            "boot",
+            join(&[0, 0, 0, 0x80, 0, 0, 0, 0, 3, 0x81], BOOT_HOST),
+        ),
+        seed("usbredir_host", "boot", join(&[0], BOOT_GUEST)),
+        seed(
+            "usbredir_host",
+            "after-a-hello",
+            join(&[1], &BOOT_GUEST[80..]),
+        ),
         seed("vhci_status", "one-controller", STATUS.into()),
         seed(
             "vhci_status",

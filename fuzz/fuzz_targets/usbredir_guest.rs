@@ -1,0 +1,4 @@
+//! See `fuzz::usbredir_guest`.
+#![cfg_attr(fuzzing, no_main)]
+
+fuzz::target!(usbredir_guest);
