@@ -131,17 +131,6 @@ pub fn all() -> Vec<Seed> {
             join(&[], &zero[12..].concat()),
         ),
         seed("usbip_server", "unlink", join(&[], &unlinked)),
-        seed(
-            "usbredir_guest",
-            "boot",
-            join(&[0, 0, 0, 0x80, 0, 0, 0, 0, 3, 0x81], BOOT_HOST),
-        ),
-        seed("usbredir_host", "boot", join(&[0], BOOT_GUEST)),
-        seed(
-            "usbredir_host",
-            "after-a-hello",
-            join(&[1], &BOOT_GUEST[80..]),
-        ),
         seed("vhci_status", "one-controller", STATUS.into()),
         seed(
             "vhci_status",
@@ -150,6 +139,7 @@ pub fn all() -> Vec<Seed> {
         ),
     ];
     all.extend(functions());
+    all.extend(redirected());
     all
 }
 
@@ -202,6 +192,28 @@ ss  0004 006 005 00020003 000004 2-1
 fn join(choices: &[u8], stream: &[u8]) -> Vec<u8> {
     let count = u16::try_from(choices.len()).expect("few choices");
     [&count.to_be_bytes()[..], choices, stream].concat()
+}
+
+/// Of usbredir's two ends.
+fn redirected() -> [Seed; 3] {
+    let seed = |target, name, bytes| Seed {
+        target,
+        name,
+        bytes,
+    };
+    [
+        seed(
+            "usbredir_guest",
+            "boot",
+            join(&[0, 0, 0, 0x80, 0, 0, 0, 0, 3, 0x81], BOOT_HOST),
+        ),
+        seed("usbredir_host", "boot", join(&[0], BOOT_GUEST)),
+        seed(
+            "usbredir_host",
+            "after-a-hello",
+            join(&[1], &BOOT_GUEST[80..]),
+        ),
+    ]
 }
 
 /// Of the targets of simulated devices.
