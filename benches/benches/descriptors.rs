@@ -17,7 +17,8 @@ fn ours(bytes: &[u8]) -> usize {
     let mut sum = 0;
     for interface in configuration.interfaces() {
         sum += usize::from(interface.number()) + usize::from(interface.alternate_setting());
-        sum += usize::from(interface.class().class) + interface.descriptors().count();
+        // nusb's begin behind the interface itself.
+        sum += usize::from(interface.class().class) + interface.descriptors().skip(1).count();
         for endpoint in interface.endpoints() {
             sum += usize::from(endpoint.max_packet_size());
             sum += usize::from(endpoint.address().to_byte());
