@@ -1,0 +1,122 @@
+# about: broken devices behind vhci_hcd: what the kernel says of each is what the linter finds
+# timeout: 500
+# programs: describe lab-raw
+# allow-log: usb .*(device descriptor read|not accepting address|unable to enumerate|reset .*-speed)
+
+load_vhci
+
+# bytes HEX...: as bytes, whatever the grouping.
+bytes() {
+    printf '%b' "$(tr -d ' ' <<<"$*" | sed 's/../\\x&/g')"
+}
+
+# A vendor's device at each speed, 1209:0001, and the parts of its configuration.
+declare -A device=(
+    [low]='12 01 00 02 00 00 00 08 09 12 01 00 00 01 00 00 00 01'
+    [full]='12 01 00 02 00 00 00 40 09 12 01 00 00 01 00 00 00 01'
+    [high]='12 01 00 02 00 00 00 40 09 12 01 00 00 01 00 00 00 01'
+    [super]='12 01 00 03 00 00 00 09 09 12 01 00 00 01 00 00 00 01'
+)
+bos='05 0f 16 00 02  07 10 02 02 00 00 00  0a 10 03 00 0e 00 01 0a ff 07'
+interface() { printf '09 04 %02x %02x %02x ff 00 00 00 ' "$1" "$2" "$3"; }
+# endpoint ADDRESS ATTRIBUTES SIZE INTERVAL
+endpoint() { printf '07 05 %02x %02x %02x %02x %02x ' "$1" "$2" $(($3 & 255)) $(($3 >> 8)) "$4"; }
+
+# configuration INTERFACES DESCRIPTORS
+configuration() {
+    local body=${2// /} total
+    total=$((9 + ${#body} / 2))
+    printf '09 02 %02x %02x %02x 01 00 80 32 %s' $((total & 255)) $((total >> 8)) "$1" "$body"
+}
+
+declare -a failures=()
+cases=0
+# expect RULE SPEED NOTICE INTERFACES DESCRIPTORS: the kernel gives the notice, the linter names the rule.
+expect() {
+    local rule=$1 speed=$2 notice=$3 tail=''
+    [[ $speed != super ]] || tail=$bos
+    bytes "${device[$speed]} $(configuration "$4" "$5") $tail" >broken.bin
+    judge "$rule" "$speed" "$notice"
+}
+
+# judge RULE SPEED NOTICE: of broken.bin.
+judge() {
+    local rule=$1 speed=$2 notice=$3 pid port marker
+    cases=$((cases + 1))
+    cp broken.bin "$LAB_OUT/$cases-$rule-$speed.bin"
+    describe --findings --speed "$speed" broken.bin >found || true
+    grep -qE "^(error|warning|info): $rule:" found || failures+=("$rule at $speed: not found by the linter")
+    marker="describe-broken $cases $rule"
+    echo "$marker" >/dev/kmsg
+    lab-raw broken.bin "$speed" >port &
+    pid=$!
+    wait_until 15 noticed "$marker" "$notice" || failures+=("$rule at $speed: the kernel did not say '$notice'")
+    kill "$pid"
+    wait "$pid" || true
+    port=$(sed -n 's/^port: //p' port)
+    wait_until 20 port_free "$port" || fail "port $port is not free"
+    dmesg | sed -n "/$marker\$/,\$p" >"$LAB_OUT/$cases-$rule-$speed.log"
+    cat found >>"$LAB_OUT/$cases-$rule-$speed.log"
+}
+
+# noticed MARKER NOTICE: the kernel said it since.
+noticed() {
+    dmesg | sed -n "/$1\$/,\$p" | grep -qE "$2"
+}
+
+bulk=$(endpoint 0x81 2 512 0)
+one=$(interface 0 0 1)
+none=$(interface 0 0 0)
+
+expect trailing-bytes high 'config 1 descriptor has 1 excess byte' 1 "$none 00"
+expect length-below-2 high 'invalid descriptor of length 1, skipping remainder' 1 "$none 01 41"
+expect length-overrun high 'invalid descriptor of length 9, skipping remainder' 1 "$none 09 41 00"
+expect nested-descriptor high 'unexpected descriptor of type 0x2, skipping' 1 "$none 09 02 09 00 00 02 00 80 32"
+expect length-too-short high 'invalid interface descriptor of length 8, skipping' 1 "$none 08 04 01 00 00 ff 00 00"
+expect length-too-short high 'invalid endpoint descriptor of length 6, skipping' 1 "$one 06 05 81 02 00 02"
+expect interface-count high 'has 1 interface, different from the descriptor.s value: 2' 2 "$none"
+expect interface-number high 'has an invalid interface number: 2 but max is 1' 2 "$none $(interface 2 0 0)"
+expect interface-number high 'has no interface number 1' 2 "$none $(interface 2 0 0)"
+expect setting-gap high 'interface 0 has no altsetting 1' 1 "$none $(interface 0 2 0)"
+expect setting-duplicate high 'Duplicate descriptor for config 1 interface 0 altsetting 0, skipping' 1 "$none $none"
+expect endpoint-count high 'has 1 endpoint descriptor, different from the interface descriptor.s value: 2' 1 "$(interface 0 0 2) $bulk"
+expect endpoint-zero high 'has an (invalid endpoint with address|endpoint descriptor with address|invalid endpoint descriptor with address) 0x80, skipping' 1 "$one $(endpoint 0x80 2 512 0)"
+expect endpoint-duplicate high 'has a duplicate endpoint with address 0x81, skipping' 1 "$(interface 0 0 2) $bulk $bulk"
+expect endpoint-duplicate high 'has a duplicate endpoint with address 0x81, skipping' 2 "$one $bulk $(interface 1 0 1) $bulk"
+expect interval high 'endpoint 0x81 has an invalid bInterval 0, changing to 7' 1 "$one $(endpoint 0x81 3 8 0)"
+expect interval full 'endpoint 0x81 has an invalid bInterval 0, changing to' 1 "$one $(endpoint 0x81 3 8 0)"
+expect interval high 'endpoint 0x81 has an invalid bInterval 17, changing to' 1 "$none $(interface 0 1 1) $(endpoint 0x81 1 64 17)"
+expect endpoint-type low 'endpoint 0x81 is Bulk; changing to Interrupt' 1 "$one $(endpoint 0x81 2 8 0)"
+expect packet-size-zero high 'endpoint 0x81 has (invalid )?wMaxPacketSize 0' 1 "$one $(endpoint 0x81 3 0 4)"
+expect packet-size high 'endpoint 0x81 has invalid maxpacket 1025, setting to 1024' 1 "$one $(endpoint 0x81 3 1025 4)"
+expect packet-size full 'endpoint 0x81 has invalid maxpacket 512, setting to 64' 1 "$one $bulk"
+expect packet-size high 'bulk endpoint 0x81 has invalid maxpacket 64' 1 "$one $(endpoint 0x81 2 64 0)"
+expect high-bandwidth full 'endpoint 0x81 has invalid maxpacket' 1 "$one $(endpoint 0x81 3 $((0x0808)) 4)"
+expect companion-missing super 'invalid SuperSpeed endpoint companion descriptor of length 0' 1 "$one $(endpoint 0x81 2 1024 0)"
+expect companion-missing super 'No SuperSpeed endpoint companion for config 1' 2 "$one $(endpoint 0x81 2 1024 0) $(interface 1 0 0)"
+expect companion-burst super 'ndpoint with bMaxBurst = 16 in config 1 .*: setting to 15' 1 "$one $(endpoint 0x81 2 1024 0) 06 30 10 00 00 00"
+expect companion-streams super 'ulk endpoint with more than 65536 streams' 1 "$one $(endpoint 0x81 2 1024 0) 06 30 00 11 00 00"
+expect companion-mult super 'soc endpoint has Mult of 4 in config 1' 1 "$none $(interface 0 1 1) $(endpoint 0x81 1 1024 1) 06 30 00 03 00 04"
+expect companion-bytes super 'endpoint with wBytesPerInterval of 17 in config 1' 1 "$one $(endpoint 0x81 3 8 4) 06 30 00 00 11 00"
+expect association-overlap high 'Interface #0 referenced by multiple IADs' 2 "08 0b 00 02 ff 00 00 00 08 0b 00 01 ff 00 00 00 $none $(interface 1 0 0)"
+
+many=''
+for number in {0..32}; do many+=$(interface "$number" 0 0); done
+expect too-many high 'has too many interfaces: 33, using maximum allowed: 32' 33 "$many"
+
+# The device's own descriptor, and what it is asked for beside.
+bytes "${device[high]:0:51}00 $(configuration 1 "$none")" >broken.bin
+judge no-configuration high 'no configurations'
+bytes "${device[high]:0:51}09 $(for _ in {1..9}; do configuration 1 "$none"; done)" >broken.bin
+judge too-many high 'too many configurations: 9, using maximum allowed: 8'
+bytes "${device[high]:0:21}07${device[high]:23} $(configuration 1 "$none")" >broken.bin
+judge control-packet-size high 'device descriptor read/64, error -71'
+bytes "${device[high]:0:21}20${device[high]:23} $(configuration 1 "$none")" >broken.bin
+judge control-packet-size high 'Using ep0 maxpacket: 32'
+bytes "${device[high]} $(configuration 1 "$none" | sed 's/^\(.\{15\}\)01/\100/')" >broken.bin
+judge configuration-value-zero high 'config 0 descriptor'
+bytes "${device[high]} 09 02 ff 00 01 01 00 80 32 $none" >broken.bin
+judge total-length-beyond high 'config index 0 descriptor too short \(expected 255, got 18\)'
+
+((${#failures[@]} == 0)) || fail "$(printf '%s; ' "${failures[@]}")"
+report "$cases broken devices: each notice of the kernel is a finding of the linter"
