@@ -229,13 +229,11 @@ impl<'a> Groups<'a> {
             .find(|item| item.descriptor_type() == Some(starts) && item.is_complete())?;
         let mut end = head.offset().saturating_add(head.bytes().len());
         loop {
-            let before = self.walk.clone();
-            let Some(item) = self.walk.next() else { break };
-            let kind = item.descriptor_type();
+            let kind = self.walk.rest().get(1).copied().map(DescriptorType);
             if kind == Some(starts) || kind.is_some_and(|kind| self.ends.contains(&kind)) {
-                self.walk = before;
                 break;
             }
+            let Some(item) = self.walk.next() else { break };
             end = item.offset().saturating_add(item.bytes().len());
         }
         Some((head, self.run.get(head.offset()..end)?))
