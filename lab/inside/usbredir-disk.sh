@@ -34,6 +34,8 @@ use() {
     umount mnt
 }
 
+# Nothing in the guest asks udev for what was there at boot.
+modprobe -a xhci-pci ehci-pci usb-storage sd-mod
 mb=$((1024 * 1024))
 wait_until 60 has_disk 5000 $((160 * mb)) || fail "no disk at super speed: $(lsusb -t)"
 wait_until 30 has_disk 480 $((150 * mb)) || fail "no disk at high speed: $(lsusb -t)"
