@@ -1,4 +1,4 @@
-//! A sound card and its loopback: see [`function`](crate::function).
+//! A sound card and its loopback: see `function.rs`.
 
 use bytes::Bytes;
 use testkit::Decisions;

@@ -1,4 +1,4 @@
-//! Keyboard, mouse and tablet: see [`function`](crate::function).
+//! Keyboard, mouse and tablet: see `function.rs`.
 
 use testkit::Decisions;
 use usb_descriptors::Speed;

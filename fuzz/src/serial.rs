@@ -1,4 +1,4 @@
-//! A serial port and its loopback: see [`function`](crate::function).
+//! A serial port and its loopback: see `function.rs`.
 
 use bytes::Bytes;
 use testkit::Decisions;
