@@ -110,7 +110,7 @@ fn record(decisions: &mut Decisions<'_>) -> DeviceRecord {
     let mut descriptors = DeviceDescriptors::new(Speed::High, device);
     let mut configuration = build::Configuration::new(1);
     for number in 0..decisions.below(4) as u8 {
-        let class = usb_descriptors::ClassCode::new(3, 1, number);
+        let class = usb_descriptors::ClassCode::new(0xff, 1, number);
         configuration = configuration.interface(build::Interface::new(number, class));
     }
     let bytes = configuration

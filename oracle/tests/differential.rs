@@ -40,7 +40,7 @@ impl Both {
         peer.encode(0, Packet::Hello(peer.hello("peer")), &mut tx)
             .unwrap();
         let hello = drain(&mut tx);
-        both.ours.decode(&mut BytesMut::from(&hello[..])).unwrap();
+        let _ = both.ours.decode(&mut BytesMut::from(&hello[..])).unwrap();
         both.theirs.bring(&hello);
         both.theirs.read().unwrap();
         both.theirs.seen();
