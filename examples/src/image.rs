@@ -203,7 +203,13 @@ impl Store for RawImage {
         let file = &self.file;
         match retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, length)) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeros(offset, length),
-            result => Ok(result?),
+            result => {
+                result?;
+                if let Some(windows) = &mut self.windows {
+                    windows.punched(&(offset..offset + length));
+                }
+                Ok(())
+            }
         }
     }
 

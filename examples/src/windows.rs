@@ -109,6 +109,16 @@ impl Windows {
         }
     }
 
+    /// There may be holes in a range now.
+    pub(crate) fn punched(&mut self, range: &Range<u64>) {
+        if let Some(solid) = &mut self.solid {
+            *solid = Solid(0..0);
+            for window in self.recent.iter_mut().flatten() {
+                window.forget(range);
+            }
+        }
+    }
+
     fn open(&mut self, file: &File, range: Range<u64>) -> Option<usize> {
         let Ok(map) = map(file, &range) else {
             self.unsupported = true;
@@ -160,6 +170,18 @@ impl Window {
             }
         }
         Ok(())
+    }
+
+    /// Has what it knows of a range looked at again.
+    fn forget(&mut self, range: &Range<u64>) {
+        let inside = |offset: u64| {
+            let at = usize::try_from(offset.saturating_sub(self.start));
+            at.map_or(self.map.len(), |at| at.min(self.map.len()))
+        };
+        let (from, to) = (inside(range.start), inside(range.end));
+        for part in from / Windows::PART..to.div_ceil(Windows::PART) {
+            self.fetched[part / 64] &= !(1 << (part % 64));
+        }
     }
 }
 

@@ -120,6 +120,13 @@ fn reading_takes_no_space() {
         assert!(data.iter().all(|byte| *byte == expected), "{offset}");
     }
     assert_eq!(used(), before);
+    // Nor does reading once more what was given back.
+    image.zero(9 << 20, 1 << 20, true).unwrap();
+    let empty = used();
+    assert!(empty < before);
+    let data = image.read(9 << 20, 1 << 20).unwrap();
+    assert!(data.iter().all(|byte| *byte == 0));
+    assert_eq!(used(), empty);
 }
 
 #[test]
