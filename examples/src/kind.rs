@@ -116,12 +116,20 @@ impl std::fmt::Debug for Offered {
 const VENDOR: &str = "Virtual";
 const PRODUCT: &str = "USB Disk";
 
-fn disk(values: &[OsString]) -> Result<Offered, Failure> {
-    let value = values.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let (path, access) = match value.as_bytes().strip_suffix(b",ro") {
+/// What `IMAGE[,ro]` names, and how it is to be used.
+fn image_of(value: &OsStr) -> (&Path, Access) {
+    match value.as_bytes().strip_suffix(b",ro") {
         Some(path) => (Path::new(OsStr::from_bytes(path)), Access::ReadOnly),
         None => (Path::new(value), Access::ReadWrite),
-    };
+    }
+}
+
+/// The disk of `IMAGE[,ro]`.
+///
+/// # Errors
+/// The image cannot be used.
+pub fn open_disk(value: &OsStr, speed: Speed) -> Result<Disk<RawImage>, Failure> {
+    let (path, access) = image_of(value);
     let image = RawImage::open(path, access).map_err(Failure::mistake)?;
     let block_size = BlockSize::BYTES_512;
     let blocks = image.size() / u64::from(block_size.get());
@@ -139,14 +147,20 @@ fn disk(values: &[OsString]) -> Result<Offered, Failure> {
         .read_only(access == Access::ReadOnly)
         // A medium that cannot be taken out is not asked for again and again.
         .removable(false);
-    let options = BotOptions::new(Speed::Super)
+    let options = BotOptions::new(speed)
         .manufacturer(VENDOR)
         .product(PRODUCT)
         .serial(&serial);
     let device = BotDevice::new(options, [LogicalUnit::new(unit)]).map_err(Failure::mistake)?;
-    let descriptors = device.descriptors().clone();
-    let name = path.display().to_string();
-    Ok(Offered::new(name, descriptors, Disk::new(device, image)))
+    Ok(Disk::new(device, image))
+}
+
+fn disk(values: &[OsString]) -> Result<Offered, Failure> {
+    let value = values.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let disk = open_disk(value, Speed::Super)?;
+    let descriptors = disk.device().descriptors().clone();
+    let name = image_of(value).0.display().to_string();
+    Ok(Offered::new(name, descriptors, disk))
 }
 
 fn keyboard(values: &[OsString]) -> Result<Offered, Failure> {

@@ -52,7 +52,7 @@ pub use image::{Access, ImageError, RawImage};
 pub use import::{ImportError, import, import_from, import_socket, list, patiently};
 pub use keeper::Keeper;
 pub use keys::{key, strokes, terminal_strokes, type_from, typed_strokes};
-pub use kind::{KINDS, Kind, Offered, serial_of};
+pub use kind::{KINDS, Kind, Offered, open_disk, serial_of};
 pub use listener::{Listener, Network, NetworkError, Peer, Stop};
 pub use loopback::{LoopbackError, loopback};
 pub use offer::{Offers, offer};

@@ -1,29 +1,22 @@
 //! Gives a USB device to a virtual machine by usbredir. `usbredir-host --help` says how.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use examples::{
-    Access, Address, Disk, Failure, Listener, RawImage, Redirected, Sleeper, Stop, Stream,
-    redirect, say, serial_of, signal,
+    Address, Disk, Failure, Listener, RawImage, Redirected, Sleeper, Stop, Stream, open_disk,
+    redirect, say, signal,
 };
 use lexopt::prelude::*;
-use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
 use usb_descriptors::Speed;
 use usbredir_proto::{Capabilities, Host, HostState, Options};
 
 const PROGRAM: &str = "usbredir-host";
-
-/// What the disk calls itself.
-const VENDOR: &str = "Virtual";
-const PRODUCT: &str = "USB Disk";
 
 const HELP: &str = "\
 Gives a USB device to a virtual machine by usbredir.
@@ -130,37 +123,6 @@ fn read_capabilities(bits: &str) -> Result<Capabilities, &'static str> {
         .ok_or("capabilities are 0 to 0xff")
 }
 
-fn open_disk(arguments: &Arguments) -> Result<Disk<RawImage>, Failure> {
-    let value = arguments.disk.as_os_str();
-    let (path, access) = match value.as_bytes().strip_suffix(b",ro") {
-        Some(path) => (Path::new(OsStr::from_bytes(path)), Access::ReadOnly),
-        None => (Path::new(value), Access::ReadWrite),
-    };
-    let image = RawImage::open(path, access).map_err(Failure::mistake)?;
-    let block_size = BlockSize::BYTES_512;
-    let blocks = image.size() / u64::from(block_size.get());
-    if blocks == 0 {
-        let (path, size) = (path.display(), image.size());
-        return Err(Failure::Mistake(format!(
-            "{path}: {size} bytes are less than one block"
-        )));
-    }
-    let serial = serial_of(path);
-    let unit = UnitOptions::new(block_size, blocks)
-        .vendor(VENDOR)
-        .product(PRODUCT)
-        .serial(&serial)
-        .read_only(access == Access::ReadOnly)
-        // A medium that cannot be taken out is not asked for again and again.
-        .removable(false);
-    let options = BotOptions::new(arguments.speed)
-        .manufacturer(VENDOR)
-        .product(PRODUCT)
-        .serial(&serial);
-    let device = BotDevice::new(options, [LogicalUnit::new(unit)]).map_err(Failure::mistake)?;
-    Ok(Disk::new(device, image))
-}
-
 /// Tells the loop that waits for a guest, and the one that serves it, to come to an end.
 struct Ending {
     stop: Stop,
@@ -188,7 +150,7 @@ impl Ending {
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
-    let mut disk = open_disk(arguments)?;
+    let mut disk = open_disk(&arguments.disk, arguments.speed)?;
     let ending = Ending::on_signal().map_err(Failure::failed)?;
     let result = match &arguments.place {
         Place::Connect(address) => address
