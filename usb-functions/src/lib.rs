@@ -14,7 +14,6 @@ extern crate alloc;
 extern crate std;
 
 mod audio;
-mod configuration;
 mod device;
 mod hid;
 mod options;

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use thiserror::Error;
-use usb_descriptors::build::{self, BuildError, Device};
+use usb_descriptors::build::{self, BuildError, Configuration, Device, Interface};
 use usb_descriptors::{ClassCode, Speed};
 use usb_transfer::DeviceDescriptors;
 
-use crate::configuration::{Interface, configuration, other_speed_configuration};
+/// What SET_CONFIGURATION selects.
+const CONFIGURATION: u8 = 1;
 
 /// Indices of the strings.
 const MANUFACTURER: u8 = 1;
@@ -95,13 +96,13 @@ impl DeviceOptions {
         self
     }
 
-    /// All descriptors of a device with one configuration: `interfaces` gives its interfaces at a
-    /// speed.
+    /// All descriptors of a device with one configuration, bus-powered and without remote wakeup:
+    /// no wire carries a wakeup, and a suspended port would lose what is typed.
     pub(crate) fn descriptors(
         self,
         product: &str,
         class: ClassCode,
-        interfaces: impl Fn(Speed) -> Vec<Interface>,
+        interfaces: impl IntoIterator<Item = Interface>,
     ) -> Result<DeviceDescriptors, DeviceError> {
         let speed = self.speed;
         let device = Device::new(self.vendor_id, self.product_id)
@@ -109,8 +110,12 @@ impl DeviceOptions {
             .manufacturer_string(MANUFACTURER)
             .product_string(PRODUCT)
             .serial_string(SERIAL);
+        let configuration = Configuration::new(CONFIGURATION).max_power(100);
+        let configuration = interfaces
+            .into_iter()
+            .fold(configuration, Configuration::interface);
         let mut all = DeviceDescriptors::new(speed, device.to_bytes(speed));
-        all.configurations = Vec::from([configuration(&interfaces(speed), speed).into()]);
+        all.configurations = Vec::from([configuration.to_bytes(speed)?.into()]);
         let other = match speed {
             Speed::Full => Some(Speed::High),
             Speed::High => Some(Speed::Full),
@@ -118,7 +123,7 @@ impl DeviceOptions {
         };
         if let Some(other) = other {
             all.qualifier = Some(device.to_qualifier_bytes().to_vec().into());
-            let bytes = other_speed_configuration(&interfaces(other), other);
+            let bytes = configuration.to_other_speed_bytes(other)?;
             all.other_speed_configurations = Vec::from([bytes.into()]);
         }
         all.bos = build::bos(speed).map(Bytes::from_static);
@@ -153,7 +158,7 @@ pub enum DeviceError {
     /// The function needs endpoints that low speed does not have.
     #[error("no such device exists at low speed, at full speed and above one does")]
     LowSpeed,
-    /// A string is too long.
+    /// There can be no such descriptors: a string is too long.
     #[error(transparent)]
-    String(#[from] BuildError),
+    Descriptors(#[from] BuildError),
 }

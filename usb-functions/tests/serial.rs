@@ -243,7 +243,10 @@ fn speeds_with_bulk_endpoints_are_described() {
         DeviceError::LowSpeed
     );
     let long = DeviceOptions::new(Speed::High).product(&"x".repeat(127));
-    assert!(matches!(Serial::new(long), Err(DeviceError::String(_))));
+    assert!(matches!(
+        Serial::new(long),
+        Err(DeviceError::Descriptors(_))
+    ));
     for speed in SPEEDS {
         let serial = Serial::new(DeviceOptions::new(speed)).unwrap();
         let descriptors = serial.descriptors();

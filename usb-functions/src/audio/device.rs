@@ -121,7 +121,8 @@ impl Audio {
     /// [`DeviceError`] where there can be no such device.
     pub fn new(options: DeviceOptions) -> Result<Self, DeviceError> {
         let options = options.above_low_speed()?;
-        let descriptors = options.descriptors("USB Audio", ClassCode::PER_INTERFACE, interfaces)?;
+        let descriptors =
+            options.descriptors("USB Audio", ClassCode::PER_INTERFACE, interfaces()?)?;
         Ok(Self {
             device: Device::new(descriptors, [SAMPLES_OUT, SAMPLES_IN]),
             playback: Stream::new(SAMPLES_OUT, PLAYBACK),

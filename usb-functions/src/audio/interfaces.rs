@@ -1,10 +1,7 @@
 //! How a sound card describes itself.
 
-use alloc::vec::Vec;
-
-use usb_descriptors::{ClassCode, EndpointAddress, Speed, TransferType};
-
-use crate::configuration::{Endpoint, Interface};
+use usb_descriptors::build::{BuildError, Endpoint, Interface, Synchronization};
+use usb_descriptors::{ClassCode, EndpointAddress};
 
 /// Interfaces: control, what the host plays, what it records.
 const CONTROL: u8 = 0;
@@ -48,82 +45,63 @@ mod terminal {
     pub(super) const RECORDED: u8 = 4;
 }
 
-/// At `bmAttributes` of an isochronous endpoint (USB 2.0, table 9-13). An adaptive sink needs no
-/// feedback endpoint; an asynchronous source has its own clock, the frames'.
-const ADAPTIVE: u8 = 2 << 2;
-const ASYNCHRONOUS: u8 = 1 << 2;
-
-pub(super) fn interfaces(_: Speed) -> Vec<Interface> {
-    let control = Interface {
-        number: CONTROL,
-        alternate: 0,
-        class: ClassCode::new(code::AUDIO, code::AUDIO_CONTROL, 0),
-        class_specific: control(),
-        endpoints: Vec::new(),
-    };
-    let mut all = Vec::from([control]);
-    all.extend(streaming(PLAYBACK, terminal::PLAYED, SAMPLES_OUT, ADAPTIVE));
-    all.extend(streaming(
+/// An adaptive sink needs no feedback endpoint; an asynchronous source has its own clock, the
+/// frames'.
+pub(super) fn interfaces() -> Result<[Interface; 5], BuildError> {
+    let class = ClassCode::new(code::AUDIO, code::AUDIO_CONTROL, 0);
+    let control = Interface::new(CONTROL, class).descriptor(CONTROL_DESCRIPTORS)?;
+    let [silent, playing] = streaming(
+        PLAYBACK,
+        terminal::PLAYED,
+        SAMPLES_OUT,
+        Synchronization::Adaptive,
+    )?;
+    let [idle, recording] = streaming(
         CAPTURE,
         terminal::RECORDED,
         SAMPLES_IN,
-        ASYNCHRONOUS,
-    ));
-    all
+        Synchronization::Asynchronous,
+    )?;
+    Ok([control, silent, playing, idle, recording])
 }
 
 /// UAC1, tables 4-2 to 4-4. Terminal types: USB streaming 0101h, microphone 0201h, speaker 0301h
 /// (USB-IF, "Audio Terminal Types", 1.0).
 #[rustfmt::skip]
-fn control() -> Vec<u8> {
-    const LENGTH: u8 = 10 + 2 * (12 + 9);
-    Vec::from([
-        10, code::CS_INTERFACE, code::HEADER, 0x00, 0x01, LENGTH, 0, 2, PLAYBACK, CAPTURE,
-        // Left and right front.
-        12, code::CS_INTERFACE, code::INPUT_TERMINAL, terminal::PLAYED, 0x01, 0x01, 0, 2, 0x03, 0x00, 0, 0,
-        9, code::CS_INTERFACE, code::OUTPUT_TERMINAL, terminal::SPEAKER, 0x01, 0x03, 0, terminal::PLAYED, 0,
-        12, code::CS_INTERFACE, code::INPUT_TERMINAL, terminal::MICROPHONE, 0x01, 0x02, 0, 2, 0x03, 0x00, 0, 0,
-        9, code::CS_INTERFACE, code::OUTPUT_TERMINAL, terminal::RECORDED, 0x01, 0x01, 0, terminal::MICROPHONE, 0,
-    ])
-}
+const CONTROL_DESCRIPTORS: &[u8] = &[
+    10, code::CS_INTERFACE, code::HEADER, 0x00, 0x01, 10 + 2 * (12 + 9), 0, 2, PLAYBACK, CAPTURE,
+    // Left and right front.
+    12, code::CS_INTERFACE, code::INPUT_TERMINAL, terminal::PLAYED, 0x01, 0x01, 0, 2, 0x03, 0x00, 0, 0,
+    9, code::CS_INTERFACE, code::OUTPUT_TERMINAL, terminal::SPEAKER, 0x01, 0x03, 0, terminal::PLAYED, 0,
+    12, code::CS_INTERFACE, code::INPUT_TERMINAL, terminal::MICROPHONE, 0x01, 0x02, 0, 2, 0x03, 0x00, 0, 0,
+    9, code::CS_INTERFACE, code::OUTPUT_TERMINAL, terminal::RECORDED, 0x01, 0x01, 0, terminal::MICROPHONE, 0,
+];
 
 /// Alternate setting 0 without bandwidth, and 1 with the stream (UAC1, 4.5 and 4.6).
 fn streaming(
     number: u8,
     terminal: u8,
     address: EndpointAddress,
-    synchronisation: u8,
-) -> [Interface; 2] {
+    synchronization: Synchronization,
+) -> Result<[Interface; 2], BuildError> {
     let [rate0, rate1, rate2] = RATE;
-    let class = ClassCode::new(code::AUDIO, code::AUDIO_STREAMING, 0);
     #[rustfmt::skip]
-    let format = Vec::from([
+    let format = [
         // A delay of one frame; PCM.
         7, code::CS_INTERFACE, code::GENERAL, terminal, 1, 0x01, 0x00,
         // Type I: two channels of two bytes with 16 bits; one rate.
         11, code::CS_INTERFACE, code::FORMAT_TYPE, 1, 2, 2, 16, 1, rate0, rate1, rate2,
-    ]);
+    ];
     let interval = u32::try_from(INTERVAL).unwrap_or(u32::MAX);
-    let endpoint = Endpoint {
-        attributes: synchronisation,
+    let samples = Endpoint::isochronous(address, MAX_PACKET, interval)
+        .synchronization(synchronization)
+        .audio(0, 0)
         // The sampling frequency is a control.
-        audio: Some([7, code::CS_ENDPOINT, code::GENERAL, 1, 0, 0, 0]),
-        ..Endpoint::new(address, TransferType::Isochronous, MAX_PACKET, interval)
-    };
-    [
-        Interface {
-            number,
-            alternate: 0,
-            class,
-            class_specific: Vec::new(),
-            endpoints: Vec::new(),
-        },
-        Interface {
-            number,
-            alternate: 1,
-            class,
-            class_specific: format,
-            endpoints: Vec::from([endpoint]),
-        },
-    ]
+        .descriptor(&[7, code::CS_ENDPOINT, code::GENERAL, 1, 0, 0, 0])?;
+    let silent = Interface::new(
+        number,
+        ClassCode::new(code::AUDIO, code::AUDIO_STREAMING, 0),
+    );
+    let streaming = silent.clone().alternate_setting(1).descriptor(&format)?;
+    Ok([silent, streaming.endpoint(samples)])
 }

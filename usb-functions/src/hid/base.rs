@@ -1,14 +1,13 @@
 //! What keyboard, mouse and tablet share: reports, and the requests of the class.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
+use usb_descriptors::build::{BuildError, Endpoint, Interface};
 use usb_descriptors::{ClassCode, EndpointAddress, RequestType, SetupPacket, request};
 use usb_transfer::{
     Change, DeviceDescriptors, Frame, FunctionEvent, Payload, Transfer, TransferId,
 };
 
-use crate::configuration::{Endpoint, Interface};
 use crate::device::{Device, Taken};
 use crate::{DeviceError, DeviceOptions};
 
@@ -95,7 +94,7 @@ impl Hid {
     pub(crate) const MOST_WAITING: usize = 1 << 14;
 
     pub(crate) fn new(options: DeviceOptions, model: &'static Model) -> Result<Self, DeviceError> {
-        let interfaces = |_| Vec::from([interface(model)]);
+        let interfaces = [interface(model)?];
         let descriptors =
             options.descriptors(model.product, ClassCode::PER_INTERFACE, interfaces)?;
         Ok(Self {
@@ -335,18 +334,14 @@ impl Hid {
     }
 }
 
-fn interface(model: &Model) -> Interface {
-    Interface {
-        number: INTERFACE,
-        alternate: 0,
-        // Subclass 1 is the boot interface (HID 1.11, 4.2 and 4.3).
-        class: match model.boot {
-            Some(protocol) => ClassCode::new(HID, 1, protocol),
-            None => ClassCode::new(HID, 0, 0),
-        },
-        class_specific: hid_descriptor(model).to_vec(),
-        endpoints: Vec::from([Endpoint::interrupt(REPORTS, 8, INTERVAL)]),
-    }
+fn interface(model: &Model) -> Result<Interface, BuildError> {
+    // Subclass 1 is the boot interface (HID 1.11, 4.2 and 4.3).
+    let class = match model.boot {
+        Some(protocol) => ClassCode::new(HID, 1, protocol),
+        None => ClassCode::new(HID, 0, 0),
+    };
+    let interface = Interface::new(INTERFACE, class).descriptor(&hid_descriptor(model))?;
+    Ok(interface.endpoint(Endpoint::interrupt(REPORTS, 8, INTERVAL)))
 }
 
 /// HID 1.11, 6.2.1; country code 0.

@@ -1,17 +1,16 @@
 //! A serial port.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 use thiserror::Error;
-use usb_descriptors::{ClassCode, EndpointAddress, RequestType, SetupPacket, Speed};
+use usb_descriptors::build::{BuildError, Endpoint, Interface};
+use usb_descriptors::{ClassCode, EndpointAddress, RequestType, SetupPacket};
 use usb_transfer::{
     Change, DeviceDescriptors, Function, FunctionEvent, Payload, Segments, Transfer, TransferId,
 };
 
 use super::line::{ControlLines, LineCoding, SerialState};
-use crate::configuration::{Endpoint, Interface};
 use crate::device::{Device, Taken};
 use crate::{DeviceError, DeviceOptions};
 
@@ -131,7 +130,7 @@ impl Serial {
         let options = options.above_low_speed()?;
         // Communications, of the device as a whole (CDC 1.2, 4.1).
         let class = ClassCode::new(2, 0, 0);
-        let descriptors = options.descriptors("USB Serial", class, interfaces)?;
+        let descriptors = options.descriptors("USB Serial", class, interfaces()?)?;
         Ok(Self {
             device: Device::new(descriptors, [BYTES_IN, BYTES_OUT, NOTIFICATIONS]),
             loopback: false,
@@ -410,7 +409,7 @@ fn notification(state: SerialState) -> [u8; 10] {
     ]
 }
 
-fn interfaces(_: Speed) -> Vec<Interface> {
+fn interfaces() -> Result<[Interface; 2], BuildError> {
     /// A descriptor of the class for an interface (CDC 1.2, table 24), and its subtypes (tables 13
     /// and 26).
     const CLASS: u8 = 0x24;
@@ -419,27 +418,18 @@ fn interfaces(_: Speed) -> Vec<Interface> {
     const ABSTRACT_CONTROL_MANAGEMENT: u8 = 0x02;
     const UNION: u8 = 0x06;
     #[rustfmt::skip]
-    let functional = Vec::from([
+    const FUNCTIONAL: &[u8] = &[
         5, CLASS, HEADER, 0x10, 0x01, // release 1.10, as everybody says
         5, CLASS, CALL_MANAGEMENT, 0x00, DATA, // none
         // Line coding, control lines and serial state; breaks.
         4, CLASS, ABSTRACT_CONTROL_MANAGEMENT, 0x06,
         5, CLASS, UNION, COMMUNICATION, DATA,
-    ]);
-    Vec::from([
-        Interface {
-            number: COMMUNICATION,
-            alternate: 0,
-            class: ABSTRACT_CONTROL,
-            class_specific: functional,
-            endpoints: Vec::from([Endpoint::interrupt(NOTIFICATIONS, NOTIFICATION, INTERVAL)]),
-        },
-        Interface {
-            number: DATA,
-            alternate: 0,
-            class: DATA_CLASS,
-            class_specific: Vec::new(),
-            endpoints: Vec::from([Endpoint::bulk(BYTES_IN), Endpoint::bulk(BYTES_OUT)]),
-        },
-    ])
+    ];
+    let line = Interface::new(COMMUNICATION, ABSTRACT_CONTROL)
+        .descriptor(FUNCTIONAL)?
+        .endpoint(Endpoint::interrupt(NOTIFICATIONS, NOTIFICATION, INTERVAL));
+    let bytes = Interface::new(DATA, DATA_CLASS)
+        .endpoint(Endpoint::bulk(BYTES_IN))
+        .endpoint(Endpoint::bulk(BYTES_OUT));
+    Ok([line, bytes])
 }
