@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use usb_descriptors::{
-    Bcd, Bos, Configuration, DescriptorType, Device, DeviceQualifier, LanguageId, SetupPacket,
-    Speed, StringDescriptor,
+    Bcd, Bos, Configuration, DescriptorType, Device, DeviceQualifier, Field, LanguageId,
+    SetupPacket, Speed, StringDescriptor,
 };
 
 use crate::{
@@ -236,12 +236,9 @@ impl Enumerator {
             ]);
         }
         for configuration in self.found.configurations() {
-            indices.push(configuration.string());
-            indices.extend(
-                configuration
-                    .interfaces()
-                    .map(|interface| interface.string()),
-            );
+            let fields = configuration.nodes().flat_map(|node| node.fields());
+            let named = fields.filter(Field::is_string_index);
+            indices.extend(named.filter_map(|field| field.bytes().first().copied()));
         }
         indices.sort_unstable();
         indices.dedup();
@@ -377,6 +374,24 @@ mod tests {
     #[test]
     fn all_that_is_described_is_found() {
         assert_eq!(enumerate(rich()), Some(Ok(rich())));
+    }
+
+    /// As Linux's gadgets have them: of an association, and of a class descriptor.
+    #[test]
+    fn strings_are_found_wherever_they_are_named() {
+        let class = usb_descriptors::ClassCode::new(2, 6, 0);
+        let ethernet = [13, 0x24, 15, 5, 0, 0, 0, 0, 0xea, 5, 0, 0, 0];
+        let interface = Interface::new(0, class).descriptor(&ethernet).unwrap();
+        let built = Build::new(1)
+            .association(0, 1, class, 4)
+            .interface(interface);
+        let device = BuildDevice::new(1, 2).to_bytes(Speed::Super);
+        let mut all = DeviceDescriptors::new(Speed::Super, device);
+        all.configurations = Vec::from([built.to_bytes(Speed::Super).unwrap().into()]);
+        for index in [4, 5] {
+            all.add_string(index, "text").unwrap();
+        }
+        assert_eq!(enumerate(all.clone()), Some(Ok(all)));
     }
 
     #[test]
