@@ -85,7 +85,8 @@ pub(crate) fn subclass(class: u8, subclass: u8) -> Option<&'static str> {
 pub(crate) fn protocol(class: u8, subclass: u8, protocol: u8) -> Option<&'static str> {
     Some(match (class, subclass, protocol) {
         (0x02, _, 1) => "AT-commands (v.25ter)",
-        (0x02, _, 0xfe) => "Ethernet Emulation (EEM)",
+        (0x02, 0x0c, 7) => "Ethernet Emulation (EEM)",
+        (0x02, _, 0xff) => "Vendor Specific (MSFT RNDIS?)",
         (0x03, 1, 0) => "None",
         (0x03, 1, 1) => "Keyboard",
         (0x03, 1, 2) => "Mouse",

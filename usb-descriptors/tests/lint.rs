@@ -417,6 +417,11 @@ fn cases() -> Vec<(&'static str, Case, Case)> {
             one(Super, &[&endpoint(0x81, 3, 8, 1), &companion(1, 0, 16)]),
         ),
         (
+            "companion-bytes-zero",
+            one(Super, &[&endpoint(0x81, 3, 8, 1), &companion(0, 0, 0)]),
+            one(Super, &[&endpoint(0x81, 3, 8, 1), &companion(0, 0, 8)]),
+        ),
+        (
             "plus-companion",
             in_setting_1(
                 Super,

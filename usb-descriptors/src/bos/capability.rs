@@ -1,7 +1,7 @@
 //! Device capabilities.
 
-use crate::layout::Show::{Bcd, Bits, Decimal, DecimalBits, Guid, Hex, Named, Raw, Text};
-use crate::layout::{Amount, Part, bit, bits, by, family, n, rest_but, views};
+use crate::layout::Show::{Bcd, Bits, Decimal, DecimalBits, Guid, Hex, Raw, Text};
+use crate::layout::{Amount, Bit, Part, bit, bits, by, family, n, rest_but, views};
 
 views! {
     /// Wireless USB, read in place (Wireless USB 1.1, table 7-45).
@@ -19,8 +19,8 @@ views! {
     Usb2Extension "USB 2.0 Extension Device Capability" () 7 {
         capability: u8 = "bDevCapabilityType", Decimal, "2";
         attributes: u32 = "bmAttributes", Bits(&[
-            bits(0x02, 0x02, "HIRD Link Power Management (LPM) Supported"),
-            bits(0x04, 0x04, "BESL Link Power Management (LPM) Supported"),
+            bits(0x06, 0x02, "HIRD Link Power Management (LPM) Supported"),
+            bits(0x06, 0x06, "BESL Link Power Management (LPM) Supported"),
         ]), "link power management";
     }
 
@@ -34,7 +34,7 @@ views! {
             bit(2, "Device can operate at High Speed (480Mbps)"),
             bit(3, "Device can operate at SuperSpeed (5Gbps)"),
         ]), "speeds it has";
-        functionality: u8 = "bFunctionalitySupport", Named(functionality), "the lowest speed at which all of it works";
+        functionality: u8 = "bFunctionalitySupport", DecimalBits(FUNCTIONALITY), "the lowest speed at which all of it works";
         u1_exit_latency: u8 = "bU1DevExitLat", Decimal, "time to leave U1, in µs";
         u2_exit_latency: u16 = "bU2DevExitLat", Decimal, "time to leave U2, in µs";
     }
@@ -168,15 +168,29 @@ views! {
     }
 }
 
-fn functionality(code: u32) -> Option<&'static str> {
-    Some(match code {
-        0 => "Lowest fully-functional device speed is Low Speed (1Mbps)",
-        1 => "Lowest fully-functional device speed is Full Speed (12Mbps)",
-        2 => "Lowest fully-functional device speed is High Speed (480Mbps)",
-        3 => "Lowest fully-functional device speed is SuperSpeed (5Gbps)",
-        _ => return None,
-    })
-}
+/// Each speed's line stands for itself.
+const FUNCTIONALITY: &[Bit] = &[
+    bits(
+        0xff,
+        0,
+        "Lowest fully-functional device speed is Low Speed (1Mbps)",
+    ),
+    bits(
+        0xff,
+        1,
+        "Lowest fully-functional device speed is Full Speed (12Mbps)",
+    ),
+    bits(
+        0xff,
+        2,
+        "Lowest fully-functional device speed is High Speed (480Mbps)",
+    ),
+    bits(
+        0xff,
+        3,
+        "Lowest fully-functional device speed is SuperSpeed (5Gbps)",
+    ),
+];
 
 family! {
     /// A device capability by its type (USB 3.2, table 9-14) and, of a platform, by its UUID.

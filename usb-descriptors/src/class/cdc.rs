@@ -109,9 +109,10 @@ views! {
     Ncm "CDC NCM" ("NCM") 6 {
         release: u16 = "bcdNcmVersion", Bcd, "release of NCM";
         capabilities: u8 = "bmNetworkCapabilities", Bits(&[
-            bit(4, "8-byte NTB input size"),
-            bit(3, "crc mode"),
-            bit(2, "max datagram size"),
+            bit(5, "8-byte ntb input size"),
+            bit(4, "crc mode"),
+            bit(3, "max datagram size"),
+            bit(2, "encapsulated commands"),
             bit(1, "net address"),
             bit(0, "packet filter"),
         ]), "requests it knows";

@@ -181,6 +181,9 @@ impl Linter<'_, '_> {
         if transfer_type.is_periodic() && !is_announced && stated > carried {
             self.find_values(&rules::COMPANION_BYTES, at, Some(stated), Some(carried));
         }
+        if transfer_type == TransferType::Interrupt && stated == 0 && carried > 0 {
+            self.find_values(&rules::COMPANION_BYTES_ZERO, at, Some(0), Some(carried));
+        }
         if is_announced != endpoint.plus_companion().is_some() {
             self.find(&rules::PLUS_COMPANION, at);
         }

@@ -106,6 +106,7 @@ rules! {
     COMPANION_STREAMS "companion-streams" Error: "a bulk endpoint states more than 2^16 streams", "USB 3.2, table 9-27", "takes 2^16";
     COMPANION_MULT "companion-mult" Error: "Mult of an isochronous endpoint is above 2, or bmAttributes is set where it means nothing", "USB 3.2, table 9-27", "takes 2, or 0";
     COMPANION_BYTES "companion-bytes" Error: "wBytesPerInterval is more than the bursts of an interval carry", "USB 3.2, table 9-27", "takes what they carry";
+    COMPANION_BYTES_ZERO "companion-bytes-zero" Warning: "wBytesPerInterval of an interrupt endpoint is 0", "USB 3.2, table 9-27", "takes what a burst carries, with a notice; older kernels reserve no bandwidth";
     PLUS_COMPANION "plus-companion" Error: "a SuperSpeedPlus companion is announced and missing, or there and not announced", "USB 3.2, 9.6.8", "looks for it only where it is announced";
     ASSOCIATION_RANGE "association-range" Warning: "an interface association names interfaces that do not exist", "USB 3.2, 9.6.4", "uvcvideo, cdc_acm and others look for them in vain";
     ASSOCIATION_OVERLAP "association-overlap" Warning: "two interface associations share an interface", "USB 3.2, 9.6.4", "takes the first, with a notice";

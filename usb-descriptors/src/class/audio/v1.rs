@@ -126,7 +126,7 @@ views! {
     EndpointGeneral "AudioStreaming Endpoint" ("EP_GENERAL") 7 {
         attributes: u8 = "bmAttributes", Bits(&[bit(0, "Sampling Frequency"), bit(1, "Pitch"), bit(2, "Audio Data Format Control"), bit(7, "MaxPacketsOnly")]), "controls of the endpoint";
         lock_delay_units: u8 = "bLockDelayUnits", Named(names::lock_delay), "1 for milliseconds, 2 for samples";
-        lock_delay: u16 = "wLockDelay", Decimal, "time to lock to the clock";
+        lock_delay: u16 = "wLockDelay", Hex, "time to lock to the clock";
     }
 }
 

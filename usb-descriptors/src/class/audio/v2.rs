@@ -173,7 +173,7 @@ views! {
         attributes: u8 = "bmAttributes", Bits(&[bit(7, "MaxPacketsOnly")]), "whether only full packets go";
         controls: u8 = "bmControls", Hex, "its controls, two bits each";
         lock_delay_units: u8 = "bLockDelayUnits", Named(names::lock_delay), "1 for milliseconds, 2 for samples";
-        lock_delay: u16 = "wLockDelay", Decimal, "time to lock to the clock";
+        lock_delay: u16 = "wLockDelay", Hex, "time to lock to the clock";
     }
 }
 

@@ -119,7 +119,7 @@ views! {
     EndpointGeneral "AudioStreaming Endpoint" ("EP_GENERAL") 10 {
         controls: u32 = "bmControls", Hex, "its controls, two bits each";
         lock_delay_units: u8 = "bLockDelayUnits", Named(names::lock_delay), "1 for milliseconds, 2 for samples";
-        lock_delay: u16 = "wLockDelay", Decimal, "time to lock to the clock";
+        lock_delay: u16 = "wLockDelay", Hex, "time to lock to the clock";
     }
 }
 
