@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ struct State {
     /// Nothing is to be attached or waited for any more.
     over: bool,
     port: Option<u16>,
-    block_device: Option<String>,
+    block_devices: Vec<String>,
 }
 
 /// How long the kernel may write what it still holds for a disk before that is detached.
@@ -88,43 +89,44 @@ impl Attachment {
         self.wait(patience, || self.shared.vhci.bus_id(port))
     }
 
-    /// Waits for the block device, such as `sda`, of a disk. `None`: as above, or it is no disk.
+    /// Waits for the block devices, such as `sda`, of a disk with so many units. Fewer: it was
+    /// detached, or has no more after so long.
     #[must_use]
-    pub fn block_device(&self, bus_id: &str, patience: Duration) -> Option<String> {
-        let name = self.wait(patience, || self.shared.vhci.block_device(bus_id))?;
-        self.state().block_device = Some(name.clone());
-        Some(name)
+    pub fn block_devices(&self, bus_id: &str, units: usize, patience: Duration) -> Vec<String> {
+        let find = || self.shared.vhci.block_devices(bus_id);
+        let all = || Some(find()).filter(|names| names.len() >= units);
+        let names = self.wait(patience, all).unwrap_or_else(find);
+        self.state().block_devices.clone_from(&names);
+        names
     }
 
     /// Which of the disk's file systems this process sees mounted: the device's path, and where.
     #[must_use]
     pub fn mounts(&self) -> Vec<(String, String)> {
-        let (port, name) = {
+        let (port, known) = {
             let state = self.state();
-            (state.port, state.block_device.clone())
+            (state.port, state.block_devices.clone())
         };
-        let name = name.or_else(|| self.look_for_block_device(port?));
-        let mounts = fs::read_to_string("/proc/self/mounts");
-        match (name, mounts) {
-            (Some(name), Ok(mounts)) => mounts_of(&name, &mounts),
-            _ => Vec::new(),
-        }
+        let names = port.map(|port| self.look_for_block_devices(port, known));
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let names = names.iter().flatten();
+        names.flat_map(|name| mounts_of(name, &mounts)).collect()
     }
 
     /// Lets the kernel write what it holds for the disk, then detaches it. Where it does not write
     /// all in time, says so to `late` before.
     pub fn end(&self, late: impl FnOnce()) {
-        let (port, block_device) = {
+        let (port, known) = {
             let mut state = self.over();
-            (state.port.take(), state.block_device.take())
+            (state.port.take(), mem::take(&mut state.block_devices))
         };
         let Some(port) = port else {
             return;
         };
-        let block_device = block_device.or_else(|| self.look_for_block_device(port));
+        let names = self.look_for_block_devices(port, known);
         // Held until the disk is detached.
-        let synced = block_device.map(|name| self.sync(name));
-        if let Some(None) = synced {
+        let synced = self.sync(names);
+        if synced.is_none() {
             late();
         }
         self.detach(port);
@@ -166,17 +168,26 @@ impl Attachment {
         self.over().port = None;
     }
 
-    /// Of a disk that the kernel found only after everybody's patience, or just now.
-    fn look_for_block_device(&self, port: u16) -> Option<String> {
-        let bus_id = self.shared.vhci.bus_id(port)?;
-        self.shared.vhci.block_device(&bus_id)
+    /// Also those that the kernel found only after everybody's patience, or just now.
+    fn look_for_block_devices(&self, port: u16, known: Vec<String>) -> Vec<String> {
+        let bus_id = self.shared.vhci.bus_id(port);
+        let found = bus_id.map(|bus_id| self.shared.vhci.block_devices(&bus_id));
+        found.filter(|found| !found.is_empty()).unwrap_or(known)
     }
 
-    fn sync(&self, block_device: String) -> Option<Vec<File>> {
+    fn sync(&self, block_devices: Vec<String>) -> Option<Vec<File>> {
+        if block_devices.is_empty() {
+            return Some(Vec::new());
+        }
         let (done, outcome) = channel();
         let vhci = self.shared.vhci.clone();
         let sync = move || {
-            let _ = done.send(vhci.sync(&block_device));
+            let mut open = Vec::new();
+            let synced = block_devices.iter().try_for_each(|name| {
+                open.extend(vhci.sync(name)?);
+                io::Result::Ok(())
+            });
+            let _ = done.send(synced.map(|()| open));
         };
         // A thread of its own, since the kernel may take as long as it likes.
         thread::Builder::new()

@@ -1,38 +1,47 @@
-//! A mass-storage device together with its store: a function like any other.
+//! A mass-storage device together with its stores: a function like any other.
 
 use std::{fmt, io};
 
-use msc_bot::{BlockError, BlockOp, BotDevice, MassStorage, MediumEvent};
+use msc_bot::{BlockError, BlockOp, BotDevice, Lun, MassStorage, MediumEvent};
 use rustix::io::Errno;
 use usb_transfer::{Frame, Function, FunctionEvent, Segments, Transfer, TransferId};
 
 use crate::Store;
 
-/// A [`BotDevice`], or another [`MassStorage`], that does its block operations itself, one at a time, on a [`Store`].
+/// A [`BotDevice`], or another [`MassStorage`], that does its block operations itself, one at a
+/// time, each on the [`Store`] that is its unit's medium.
 ///
-/// What is complete leaves before the store is asked: while an operation waits, it has nothing to
+/// What is complete leaves before a store is asked: while an operation waits, it has nothing to
 /// tell and asks not to sleep. So the reply to a command is on its way while the disk works.
 ///
 /// What was written is flushed when the host asks for it, on each reset, of which one is the last
-/// event of any frontend, and when the disk is closed or dropped.
+/// event of any frontend, and when a store is removed or the disk is closed or dropped.
 #[derive(Debug)]
 pub struct Disk<S: Store, D: MassStorage = BotDevice> {
     device: D,
-    store: S,
+    /// One for each unit.
+    slots: Vec<Slot<S>>,
     /// The operation that waits until what is complete has left.
     next: Option<BlockOp>,
     /// The device has nothing to tell and nothing to ask, until somebody calls it.
     quiet: bool,
+    on_medium_event: Hook,
+}
+
+/// Where the medium of a unit is, or is missing.
+#[derive(Debug)]
+struct Slot<S> {
+    store: Option<S>,
     /// Written to since the last flush.
     dirty: bool,
     /// Why a flush failed of which nobody has heard. After a failure the kernel takes what it lost
     /// for written, and the next flush succeeds.
     untold: Option<io::Error>,
-    on_medium_event: Hook,
+    locked: bool,
 }
 
 /// Who is told of what hosts do with the medium.
-struct Hook(Box<dyn FnMut(MediumEvent) + Send>);
+struct Hook(Box<dyn FnMut(Lun, MediumEvent) + Send>);
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,22 +50,27 @@ impl fmt::Debug for Hook {
 }
 
 impl<S: Store, D: MassStorage> Disk<S, D> {
-    /// A disk whose units all lie in `store`, each from its start: mostly there is one.
+    /// A disk of one unit, which lies in `store`.
     #[must_use]
     pub fn new(device: D, store: S) -> Self {
+        Self::with_stores(device, [store])
+    }
+
+    /// A disk whose units lie in these stores, in their order. A unit without one fails whatever
+    /// needs it, unless it has no medium.
+    #[must_use]
+    pub fn with_stores(device: D, stores: impl IntoIterator<Item = S>) -> Self {
         Self {
             device,
-            store,
+            slots: stores.into_iter().map(Slot::of).collect(),
             next: None,
             quiet: false,
-            dirty: false,
-            untold: None,
-            on_medium_event: Hook(Box::new(|_| {})),
+            on_medium_event: Hook(Box::new(|_, _| {})),
         }
     }
 
-    /// Tells `hook` what hosts do with the medium. What was written is flushed by then.
-    pub fn on_medium_event(&mut self, hook: impl FnMut(MediumEvent) + Send + 'static) {
+    /// Tells `hook` what hosts do with the media. What was written is flushed by then.
+    pub fn on_medium_event(&mut self, hook: impl FnMut(Lun, MediumEvent) + Send + 'static) {
         self.on_medium_event = Hook(Box::new(hook));
     }
 
@@ -66,16 +80,55 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
         &self.device
     }
 
-    /// The store.
+    /// Where a unit lies, unless its medium was removed.
     #[must_use]
-    pub const fn store(&self) -> &S {
-        &self.store
+    pub fn store(&self, lun: Lun) -> Option<&S> {
+        let slot = self.slots.get(usize::from(lun.get()))?;
+        slot.store.as_ref()
+    }
+
+    /// Whether the host wants the medium of a unit to stay.
+    #[must_use]
+    pub fn is_locked(&self, lun: Lun) -> bool {
+        let slot = self.slots.get(usize::from(lun.get()));
+        slot.is_some_and(|slot| slot.locked)
+    }
+
+    /// Puts a store of so many blocks into a unit, where [`remove`](Self::remove) has left none.
+    /// The host is told that the medium may have changed. A number without a unit is ignored.
+    pub fn insert(&mut self, lun: Lun, store: S, blocks: u64, read_only: bool) {
+        if let Some(slot) = self.slots.get_mut(usize::from(lun.get())) {
+            slot.store = Some(store);
+            self.device.insert(lun, blocks, read_only);
+            self.quiet = false;
+        }
+    }
+
+    /// Takes the store out of a unit: commands that use it end, what was written is flushed, and
+    /// only then is the store let go.
+    ///
+    /// # Errors
+    /// It may have lost some of what was written. It is gone all the same.
+    pub fn remove(&mut self, lun: Lun) -> io::Result<()> {
+        // A write that was handed out came before.
+        if let Some(op) = self.next.take_if(|op| op.lun() == lun) {
+            self.execute(op);
+        }
+        self.device.remove(lun);
+        self.quiet = false;
+        let Some(slot) = self.slots.get_mut(usize::from(lun.get())) else {
+            return Ok(());
+        };
+        let flushed = slot.flush();
+        slot.store = None;
+        slot.dirty = false;
+        flushed
     }
 
     /// Flushes what was written since the last flush.
     ///
     /// # Errors
-    /// The store may have lost some of it.
+    /// A store may have lost some of it.
     pub fn close(mut self) -> io::Result<()> {
         self.flush()
     }
@@ -83,23 +136,56 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
     /// Flushes what was written since the last flush; the disk goes on.
     ///
     /// # Errors
-    /// The store may have lost some of it.
+    /// A store may have lost some of it.
     pub fn flush(&mut self) -> io::Result<()> {
+        // All of them, and the first error.
+        let flushed = self.slots.iter_mut().map(Slot::flush);
+        flushed.fold(Ok(()), io::Result::and)
+    }
+
+    fn execute(&mut self, op: BlockOp) {
+        let token = op.token();
+        let slot = self.slots.get_mut(usize::from(op.lun().get()));
+        let result = match slot {
+            Some(slot) => slot.execute(op),
+            None => Err(BlockError::Hardware),
+        };
+        self.device.finish(token, result);
+    }
+}
+
+impl<S: Store> Slot<S> {
+    const fn of(store: S) -> Self {
+        Self {
+            store: Some(store),
+            dirty: false,
+            untold: None,
+            locked: false,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         let untold = self.untold.take();
-        if self.dirty {
-            self.store.flush()?;
+        if let Some(store) = self.store.as_mut().filter(|_| self.dirty) {
+            store.flush()?;
             self.dirty = false;
         }
         untold.map_or(Ok(()), Err)
     }
 
-    fn execute(&mut self, op: BlockOp) {
-        let token = op.token();
+    fn execute(&mut self, op: BlockOp) -> Result<Segments, BlockError> {
+        let Some(store) = &mut self.store else {
+            return Err(BlockError::Hardware);
+        };
         let (offset, result) = match op {
-            BlockOp::Read { offset, length, .. } => (
-                Some(offset),
-                self.store.read(offset, length).map(Segments::from),
-            ),
+            BlockOp::Read { offset, length, .. } => {
+                let read = store.read(offset, length).map(Segments::from);
+                let place = match read {
+                    Ok(_) => offset,
+                    Err(_) => first_bad(store, offset, length),
+                };
+                (Some(place), read)
+            }
             BlockOp::Write {
                 offset,
                 data,
@@ -107,7 +193,7 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
                 ..
             } => {
                 self.dirty = true;
-                let mut result = self.store.write(offset, &data);
+                let mut result = store.write(offset, &data);
                 if durable && result.is_ok() {
                     result = self.flush();
                 }
@@ -120,14 +206,23 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
                 ..
             } => {
                 self.dirty = true;
-                let result = self.store.zero(offset, length, discard);
+                let result = store.zero(offset, length, discard);
                 (Some(offset), result.map(|()| Segments::new()))
             }
             BlockOp::Flush { .. } => (None, self.flush().map(|()| Segments::new())),
         };
-        let result = result.map_err(|error| block_error(&error, offset));
-        self.device.finish(token, result);
+        result.map_err(|error| block_error(&error, offset))
     }
+}
+
+/// The first place of a range that cannot be read, for the host to know what lies before it. (SBC-3,
+/// 4.18.1: the information of a medium error is the block at which it happened.)
+fn first_bad(store: &mut impl Store, offset: u64, length: u32) -> u64 {
+    // No disk has smaller blocks.
+    let mut places = (offset..offset + u64::from(length)).step_by(512);
+    places
+        .find(|place| store.read(*place, 512).is_err())
+        .unwrap_or(offset)
 }
 
 /// What the host is told of a store's error.
@@ -163,8 +258,10 @@ impl<S: Store, D: MassStorage> Function for Disk<S, D> {
         if let Some(op) = self.next.take() {
             self.execute(op);
         }
-        // The host's next flush tells, or `close`.
-        self.untold = self.flush().err();
+        for slot in &mut self.slots {
+            // The host's next flush tells, or `close`.
+            slot.untold = slot.flush().err();
+        }
     }
 
     fn poll(&mut self) -> Option<FunctionEvent> {
@@ -179,8 +276,12 @@ impl<S: Store, D: MassStorage> Function for Disk<S, D> {
             self.next = self.device.poll_block();
             self.quiet = self.next.is_none();
             if self.quiet {
-                while let Some((_, event)) = self.device.poll_medium() {
-                    (self.on_medium_event.0)(event);
+                while let Some((lun, event)) = self.device.poll_medium() {
+                    let slot = self.slots.get_mut(usize::from(lun.get()));
+                    if let (Some(slot), MediumEvent::Locked(locked)) = (slot, event) {
+                        slot.locked = locked;
+                    }
+                    (self.on_medium_event.0)(lun, event);
                 }
             }
             break;

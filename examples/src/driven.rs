@@ -35,6 +35,12 @@ impl<D: Function, U: FnMut(&mut D)> Driven<D, U> {
     pub const fn new(device: D, user: U) -> Self {
         Self { device, user }
     }
+
+    /// The device, which nobody uses any more.
+    #[must_use]
+    pub fn into_device(self) -> D {
+        self.device
+    }
 }
 
 impl<D: Function, U: FnMut(&mut D)> Function for Driven<D, U> {

@@ -24,6 +24,14 @@ impl Failure {
         Self::Failed(error.to_string())
     }
 
+    /// What is said of it.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Mistake(text) | Self::Failed(text) => text,
+        }
+    }
+
     /// Tells it on standard error, in one line, in the name of `program`.
     #[must_use]
     pub fn report(&self, program: &str) -> ExitCode {

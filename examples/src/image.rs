@@ -1,11 +1,12 @@
-//! A disk image in a file: block after block, nothing else.
+//! A disk image in a file or on a block device: block after block, nothing else.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use msc_bot::BlockSize;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use thiserror::Error;
@@ -32,15 +33,18 @@ pub enum ImageError {
     /// A folder.
     #[error("{0}: is a directory, not a disk image")]
     Directory(PathBuf),
-    /// A device, a pipe or a socket.
-    #[error("{0}: not a regular file")]
-    NotRegular(PathBuf),
+    /// A pipe, a socket or a device without blocks.
+    #[error("{0}: not a regular file or block device")]
+    NotBlocks(PathBuf),
     /// The file or its file system is write protected, or belongs to somebody else.
     #[error("{0}: cannot be written")]
     WriteProtected(PathBuf),
     /// Another process has it open in a way that does not go together with this one.
     #[error("{0}: in use by another process")]
     InUse(PathBuf),
+    /// A block device that is mounted, or part of something, or in use by another process.
+    #[error("{0}: mounted or in use")]
+    Claimed(PathBuf),
     /// Anything else.
     #[error("{path}: {error}")]
     Io {
@@ -64,11 +68,15 @@ pub enum ImageError {
 /// pieces that are [copied](usb_transfer::TxQueue::COPY_BELOW), reads a [`copying`](Self::copying)
 /// image.
 ///
-/// The file is locked with `flock`: many may read it, or one may write it.
+/// A file is locked with `flock`: many may read it, or one may write it. A block device is opened
+/// with `O_EXCL` (open(2)): while it is, nothing on it can be mounted, and it has no other user that
+/// asks for the same.
 #[derive(Debug)]
 pub struct RawImage {
     file: File,
     length: u64,
+    /// Of a block device.
+    device_block: Option<BlockSize>,
     pool: Pool,
     /// `None`: everything is copied.
     windows: Option<Windows>,
@@ -96,25 +104,38 @@ impl RawImage {
             },
         };
         let check = |metadata: &fs::Metadata| {
+            let is_device = metadata.file_type().is_block_device();
             if metadata.is_dir() {
                 Err(ImageError::Directory(path.into()))
-            } else if !metadata.is_file() {
-                Err(ImageError::NotRegular(path.into()))
+            } else if !(metadata.is_file() || is_device) {
+                Err(ImageError::NotBlocks(path.into()))
             } else if write && metadata.mode() & 0o222 == 0 {
                 // Root could write it all the same, but somebody has said that nobody should.
                 Err(ImageError::WriteProtected(path.into()))
             } else {
-                Ok(())
+                Ok(is_device)
             }
         };
-        check(&fs::metadata(path).map_err(failed)?)?;
+        let is_device = check(&fs::metadata(path).map_err(failed)?)?;
         let mode = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        let alone = if is_device {
+            OFlags::EXCL
+        } else {
+            OFlags::empty()
+        };
         // Should it have become a pipe since, opening it does not wait for a peer.
-        let flags = mode | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()));
-        let file = File::from(file.map_err(|error| failed(error.into()))?);
+        let flags = mode | alone | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
+            Err(Errno::BUSY) => return Err(ImageError::Claimed(path.into())),
+            result => File::from(result.map_err(|error| failed(error.into()))?),
+        };
         let metadata = file.metadata().map_err(failed)?;
-        check(&metadata)?;
+        if check(&metadata)? != is_device {
+            return Err(ImageError::NotBlocks(path.into()));
+        }
+        if is_device {
+            return Self::of_device(file).map_err(failed);
+        }
         let lock = match access {
             Access::ReadOnly => FlockOperation::NonBlockingLockShared,
             Access::ReadWrite => FlockOperation::NonBlockingLockExclusive,
@@ -137,11 +158,21 @@ impl RawImage {
         Ok(Self::with_length(file, length))
     }
 
+    fn of_device(mut file: File) -> io::Result<Self> {
+        let length = file.seek(SeekFrom::End(0))?;
+        let block_size = BlockSize::new(rustix::fs::ioctl_blksszget(&file)?);
+        Ok(Self {
+            device_block: Some(block_size.unwrap_or(BlockSize::BYTES_512)),
+            ..Self::with_length(file, length)
+        })
+    }
+
     fn with_length(file: File, length: u64) -> Self {
         let windows = Some(Windows::new(&file, length));
         Self {
             file,
             length,
+            device_block: None,
             pool: Pool::default(),
             windows,
         }
@@ -160,6 +191,12 @@ impl RawImage {
     /// The process has no file descriptor left.
     pub fn reader(&self) -> io::Result<File> {
         self.file.try_clone()
+    }
+
+    /// Bytes in a block: what a block device has, or 512.
+    #[must_use]
+    pub fn block_size(&self) -> BlockSize {
+        self.device_block.unwrap_or(BlockSize::BYTES_512)
     }
 
     /// Its size in bytes when it was opened.
@@ -203,6 +240,8 @@ impl Store for RawImage {
         let file = &self.file;
         match retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, length)) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeros(offset, length),
+            // A device takes whole blocks of its own, which may be larger than the disk's.
+            Err(Errno::INVAL) if self.device_block.is_some() => self.write_zeros(offset, length),
             result => {
                 result?;
                 if let Some(windows) = &mut self.windows {

@@ -207,7 +207,7 @@ fn announce(attachment: &Attachment) {
         return;
     };
     let _ = say(format_args!("bus id: {bus_id}"));
-    if let Some(name) = attachment.block_device(&bus_id, PATIENCE) {
+    for name in attachment.block_devices(&bus_id, 1, PATIENCE) {
         let _ = say(format_args!("block device: /dev/{name}"));
     }
 }

@@ -1,17 +1,14 @@
 //! The kinds of device that a server can be told to offer.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use msc_bot::{BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
-use usb_descriptors::Speed;
+use lexopt::Parser;
+use msc_bot::MassStorage as _;
 use usb_transfer::DeviceDescriptors;
 use usbip_proto::{BusId, DeviceId, DeviceRecord, RecordError};
 
 use crate::server::Device;
-use crate::{Access, Address, Disk, Failure, RawImage, Relay, simulated, typed_strokes};
+use crate::{Address, DiskOptions, Failure, Relay, UnitImage, simulated, typed_strokes};
 
 /// One kind of device, and the option of the programs by which it is asked for. To add one, write
 /// what opens it and a line in [`KINDS`].
@@ -23,8 +20,10 @@ pub struct Kind {
     pub values: &'static [&'static str],
     /// What the help says of it.
     pub about: &'static str,
+    /// It is a disk, whose unit 0 is the image of its value.
+    pub is_disk: bool,
     /// Opens the device. It gets as many values as it takes.
-    pub open: fn(&[OsString]) -> Result<Offered, Failure>,
+    pub open: fn(&Wanted) -> Result<Offered, Failure>,
 }
 
 /// All kinds.
@@ -33,33 +32,125 @@ pub const KINDS: &[Kind] = &[
         option: "disk",
         values: &["IMAGE[,ro]"],
         about: "a disk; with ,ro it cannot be written",
+        is_disk: true,
+        open: disk,
+    },
+    Kind {
+        option: "cdrom",
+        values: &["ISO"],
+        about: "a drive with a CD or DVD, such as an ISO file",
+        is_disk: true,
         open: disk,
     },
     Kind {
         option: "keyboard",
         values: &["TEXT"],
         about: "a keyboard that types TEXT to each client",
+        is_disk: false,
         open: keyboard,
     },
     Kind {
         option: "serial",
         values: &[],
         about: "a serial port; its other end is a pseudo-terminal",
+        is_disk: false,
         open: |_| simulated::serial(),
     },
     Kind {
         option: "audio",
         values: &[],
         about: "a sound card that records what it plays",
+        is_disk: false,
         open: |_| simulated::audio(),
     },
     Kind {
         option: "relay",
         values: &["ADDR", "BUSID"],
         about: "a device of another server",
+        is_disk: false,
         open: relay,
     },
 ];
+
+/// A device that was asked for, with all that was said of it.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// The values of the kind's option.
+    pub values: Vec<OsString>,
+    /// What is said of a disk.
+    pub disk: DiskOptions,
+}
+
+impl Wanted {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn open(&self) -> Result<Offered, Failure> {
+        (self.kind.open)(self)
+    }
+}
+
+/// The devices that a command line asks for. An option of disks is of the disk before it; before
+/// the first device, of every disk.
+#[derive(Debug, Default)]
+pub struct Devices {
+    /// In their order.
+    pub wanted: Vec<Wanted>,
+    every_disk: DiskOptions,
+}
+
+impl Devices {
+    /// What the help says of the devices and their options.
+    #[must_use]
+    pub fn help() -> String {
+        let devices = KINDS.iter().map(|kind| {
+            let usage = format!("--{} {}", kind.option, kind.values.join(" "));
+            format!("  {usage:<21} {}\n", kind.about)
+        });
+        let (devices, options) = (devices.collect::<String>(), DiskOptions::HELP);
+        format!(
+            "{devices}\nOptions of the disk before them, or, before all devices, of every disk:\n{options}"
+        )
+    }
+
+    /// Reads the values of an option, if it asks for a device or is of a disk.
+    ///
+    /// # Errors
+    /// A value is missing or none of the option's, or there is no disk that it could be of.
+    pub fn take(&mut self, option: &str, arguments: &mut Parser) -> Result<bool, lexopt::Error> {
+        if let Some(kind) = KINDS.iter().find(|kind| kind.option == option) {
+            let values = kind.values.iter().map(|_| arguments.value());
+            let values = values.collect::<Result<Vec<_>, _>>()?;
+            let mut disk = self.every_disk.clone();
+            if let Some(value) = values.first().filter(|_| kind.is_disk) {
+                let image = UnitImage::parse(value);
+                let is_cd = kind.option == "cdrom";
+                disk.units.push(if is_cd { image.cd() } else { image });
+            }
+            self.wanted.push(Wanted { kind, values, disk });
+            return Ok(true);
+        }
+        let disk = match self.wanted.last_mut() {
+            Some(wanted) => &mut wanted.disk,
+            None => &mut self.every_disk,
+        };
+        if !disk.take(option, arguments)? {
+            return Ok(false);
+        }
+        let is_disk = match self.wanted.last() {
+            Some(wanted) => wanted.kind.is_disk,
+            None => option != "lun",
+        };
+        if is_disk {
+            Ok(true)
+        } else {
+            Err(format!("--{option} is of a disk: it comes after --disk or --cdrom").into())
+        }
+    }
+}
 
 /// A device that is ready to be offered.
 pub struct Offered {
@@ -112,65 +203,26 @@ impl std::fmt::Debug for Offered {
     }
 }
 
-/// What a virtual disk calls itself.
-const VENDOR: &str = "Virtual";
-const PRODUCT: &str = "USB Disk";
-
-/// What `IMAGE[,ro]` names, and how it is to be used.
-fn image_of(value: &OsStr) -> (&Path, Access) {
-    match value.as_bytes().strip_suffix(b",ro") {
-        Some(path) => (Path::new(OsStr::from_bytes(path)), Access::ReadOnly),
-        None => (Path::new(value), Access::ReadWrite),
-    }
-}
-
-/// The disk of `IMAGE[,ro]`.
-///
-/// # Errors
-/// The image cannot be used.
-pub fn open_disk(value: &OsStr, speed: Speed) -> Result<Disk<RawImage>, Failure> {
-    let (path, access) = image_of(value);
-    let image = RawImage::open(path, access).map_err(Failure::mistake)?;
-    let block_size = BlockSize::BYTES_512;
-    let blocks = image.size() / u64::from(block_size.get());
-    if blocks == 0 {
-        let (path, size) = (path.display(), image.size());
-        return Err(Failure::Mistake(format!(
-            "{path}: {size} bytes are less than one block"
-        )));
-    }
-    let serial = serial_of(path);
-    let unit = UnitOptions::new(block_size, blocks)
-        .vendor(VENDOR)
-        .product(PRODUCT)
-        .serial(&serial)
-        .read_only(access == Access::ReadOnly)
-        // A medium that cannot be taken out is not asked for again and again.
-        .removable(false);
-    let options = BotOptions::new(speed)
-        .manufacturer(VENDOR)
-        .product(PRODUCT)
-        .serial(&serial);
-    let device = BotDevice::new(options, [LogicalUnit::new(unit)]).map_err(Failure::mistake)?;
-    Ok(Disk::new(device, image))
-}
-
-fn disk(values: &[OsString]) -> Result<Offered, Failure> {
-    let value = values.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let disk = open_disk(value, Speed::Super)?;
+fn disk(wanted: &Wanted) -> Result<Offered, Failure> {
+    let disk = wanted.disk.open()?;
     let descriptors = disk.device().descriptors().clone();
-    let name = image_of(value).0.display().to_string();
+    let names = wanted.disk.units.iter();
+    let names = names.map(|unit| unit.path.display().to_string());
+    let name = names.collect::<Vec<_>>().join(", ");
     Ok(Offered::new(name, descriptors, disk))
 }
 
-fn keyboard(values: &[OsString]) -> Result<Offered, Failure> {
-    let text = values.first().map_or(OsStr::new(""), OsString::as_os_str);
+fn keyboard(wanted: &Wanted) -> Result<Offered, Failure> {
+    let text = wanted
+        .values
+        .first()
+        .map_or(OsStr::new(""), OsString::as_os_str);
     let strokes = typed_strokes(&text.to_string_lossy());
     simulated::keyboard(strokes.map_err(|error| Failure::Mistake(format!("--keyboard: {error}")))?)
 }
 
-fn relay(values: &[OsString]) -> Result<Offered, Failure> {
-    let texts = values.iter().map(|value| value.to_string_lossy());
+fn relay(wanted: &Wanted) -> Result<Offered, Failure> {
+    let texts = wanted.values.iter().map(|value| value.to_string_lossy());
     let [address, bus_id] = &texts.collect::<Vec<_>>()[..] else {
         return Err(Failure::Mistake("--relay takes ADDR and BUSID".into()));
     };
@@ -187,16 +239,4 @@ fn relay(values: &[OsString]) -> Result<Offered, Failure> {
         description: Description::Imported(relay.record().clone()),
         device: Box::new(relay),
     })
-}
-
-/// A serial number for the disk in an image: sixteen hex digits, the same whenever the same path
-/// is used (FNV-1a).
-#[must_use]
-pub fn serial_of(image: &Path) -> String {
-    let path = fs::canonicalize(image).unwrap_or_else(|_| image.into());
-    let bytes = path.as_os_str().as_bytes();
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016X}")
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use msc_bot::MassStorage;
 use rustix::net::Shutdown;
 use usbip_proto::server::{ExportState, Exports, Session};
 use usbip_proto::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError, RecordError};
@@ -47,7 +48,7 @@ pub trait Device: Send {
     }
 }
 
-impl<S: Store + Send> Device for Disk<S> {
+impl<S: Store + Send, D: MassStorage + Send> Device for Disk<S, D> {
     fn serve(
         &mut self,
         client: &mut Stream,

@@ -223,19 +223,27 @@ impl Vhci {
         (port.state == PortState::USED).then(|| port.bus_id.clone())
     }
 
-    /// The block device of the disk with a bus id, such as `sda`, once there is one.
+    /// The block devices of the disk with a bus id, such as `sda`, in the order of its units: none
+    /// until the kernel has found it.
     #[must_use]
-    pub fn block_device(&self, bus_id: &str) -> Option<String> {
+    pub fn block_devices(&self, bus_id: &str) -> Vec<String> {
         let interface = self
             .sysfs
             .join(format!("bus/usb/devices/{bus_id}/{bus_id}:1.0"));
-        let host = entry(&interface, |name| name.starts_with("host"))?;
-        let target = entry(&host, |name| name.starts_with("target"))?;
-        let unit = entry(&target, |name| {
-            name.starts_with(|first: char| first.is_ascii_digit())
-        })?;
-        let block = entry(&unit.join("block"), |_| true)?;
-        Some(block.file_name()?.to_str()?.into())
+        let target = entry(&interface, |name| name.starts_with("host"))
+            .and_then(|host| entry(&host, |name| name.starts_with("target")));
+        let units = target.iter().flat_map(|target| entries(target));
+        // Host, channel, target and unit.
+        let number = |unit: &Path| unit.file_name()?.to_str()?.rsplit_once(':')?.1.parse().ok();
+        let mut units: Vec<(u64, PathBuf)> = units
+            .filter_map(|unit| Some((number(&unit)?, unit)))
+            .collect();
+        units.sort();
+        let blocks = units.iter().filter_map(|(_, unit)| {
+            let block = entry(&unit.join("block"), |_| true)?;
+            Some(block.file_name()?.to_str()?.to_owned())
+        });
+        blocks.collect()
     }
 
     /// What an attached device is, in words: bus id, numbers, names, and block device.
@@ -248,9 +256,10 @@ impl Vhci {
             text.trim().escape_debug().to_string()
         };
         let numbers = format!("{}:{}", read("idVendor"), read("idProduct"));
-        let disk = self.block_device(bus_id);
-        let disk = disk.map_or(String::new(), |name| format!("/dev/{name}"));
-        let words = [numbers, read("manufacturer"), read("product"), disk];
+        let disks = self.block_devices(bus_id);
+        let disks = disks.iter().map(|name| format!("/dev/{name}"));
+        let words = [numbers, read("manufacturer"), read("product")];
+        let words: Vec<String> = words.into_iter().chain(disks).collect();
         let mut text = bus_id.to_owned();
         for word in words.iter().filter(|word| !word.is_empty()) {
             text.push(' ');
@@ -449,12 +458,19 @@ mod tests {
         assert_eq!(vhci.bus_id(3), None);
         assert_eq!(vhci.bus_id(5).as_deref(), Some("3-2"));
         assert_eq!(vhci.bus_id(8), None);
-        assert_eq!(vhci.block_device("3-2"), None);
-        let unit = sysfs
+        assert!(vhci.block_devices("3-2").is_empty());
+        let units = sysfs
             .0
-            .join("bus/usb/devices/3-2/3-2:1.0/host5/target5:0:0/5:0:0:0");
-        fs::create_dir_all(unit.join("block/sdb")).unwrap();
-        assert_eq!(vhci.block_device("3-2").as_deref(), Some("sdb"));
+            .join("bus/usb/devices/3-2/3-2:1.0/host5/target5:0:0");
+        for place in [
+            "5:0:0:10/block/sdd",
+            "5:0:0:0/block/sdb",
+            "5:0:0:9/block/sdc",
+        ] {
+            fs::create_dir_all(units.join(place)).unwrap();
+        }
+        fs::create_dir_all(units.join("power")).unwrap();
+        assert_eq!(vhci.block_devices("3-2"), ["sdb", "sdc", "sdd"]);
     }
 
     #[test]

@@ -203,9 +203,10 @@ impl Solid {
 }
 
 /// Whether a file lives in memory only: tmpfs, by its magic number in
-/// `include/uapi/linux/magic.h`.
+/// `include/uapi/linux/magic.h`. Of a device only the name lives there.
 fn is_in_memory(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == 0x0102_1994)
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
+        && rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == 0x0102_1994)
 }
 
 #[expect(

@@ -143,7 +143,10 @@ fn what_is_no_image_is_refused() {
     assert!(!missing.exists(), "nothing is made");
     let message = format!("{}: is a directory, not a disk image", name(&folder.0));
     expect_error(&attach_disk([&folder.0]), &message);
-    expect_error(&attach_disk(["/dev/null"]), "/dev/null: not a regular file");
+    expect_error(
+        &attach_disk(["/dev/null"]),
+        "/dev/null: not a regular file or block device",
+    );
 
     let small = folder.image(4095);
     let message = format!(
@@ -160,7 +163,10 @@ fn what_is_no_image_is_refused() {
 
     let protected = folder.image(8192);
     fs::set_permissions(&protected, fs::Permissions::from_mode(0o444)).unwrap();
-    let message = format!("{}: cannot be written: use --read-only", name(&protected));
+    let message = format!(
+        "{}: cannot be written: add ,ro to only read it",
+        name(&protected)
+    );
     expect_error(&attach_disk([&protected]), &message);
     let read_only = attach_disk([
         protected.as_os_str(),

@@ -19,7 +19,9 @@ use std::thread;
 
 use bytes::Bytes;
 use examples::{Access, Disk, ImageError, MemoryStore, RawImage, Store};
-use msc_bot::{BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, ScsiError, UnitOptions};
+use msc_bot::{
+    BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, Lun, ScsiError, UnitOptions,
+};
 use rustix::io::Errno;
 use usb_descriptors::Speed;
 use usb_transfer::{Frame, Frontend, Function, FunctionEvent, HostEvent, Segments, exchange};
@@ -213,10 +215,10 @@ fn what_is_no_image_is_said_to_be_none() {
         ));
         assert!(matches!(
             open(Path::new("/dev/null"), access),
-            ImageError::NotRegular(_)
+            ImageError::NotBlocks(_)
         ));
         assert!(
-            matches!(open(&pipe, access), ImageError::NotRegular(_)),
+            matches!(open(&pipe, access), ImageError::NotBlocks(_)),
             "and does not wait"
         );
         let under = open(&folder.image("file", 1).join("x"), access);
@@ -289,15 +291,15 @@ fn each_error_of_the_store_has_its_sense() {
     assert!(result(&mut host, &mut disk).is_ok());
     let eof = || io::Error::from(io::ErrorKind::UnexpectedEof);
     let errno = |errno: Errno| io::Error::from(errno);
-    // SPC-4, table 29 and annex F: sense key and additional sense code.
-    for (error, read, key, code) in [
-        (errno(Errno::IO), true, 3, 0x11),
-        (eof(), true, 3, 0x11),
-        (errno(Errno::IO), false, 3, 0x0c),
-        (errno(Errno::NOSPC), false, 7, 0x27),
-        (errno(Errno::DQUOT), false, 7, 0x27),
-        (errno(Errno::ROFS), false, 7, 0x27),
-        (errno(Errno::NOMEM), true, 4, 0x44),
+    // SPC-4, table 29 and annex F: sense key, additional sense code and its qualifier.
+    for (error, read, key, code, qualifier) in [
+        (errno(Errno::IO), true, 3, 0x11, 0),
+        (eof(), true, 3, 0x11, 0),
+        (errno(Errno::IO), false, 3, 0x0c, 0),
+        (errno(Errno::NOSPC), false, 7, 0x27, 7),
+        (errno(Errno::DQUOT), false, 7, 0x27, 7),
+        (errno(Errno::ROFS), false, 7, 0x27, 0),
+        (errno(Errno::NOMEM), true, 4, 0x44, 0),
     ] {
         let name = error.to_string();
         store.0.borrow_mut().error = Some(error);
@@ -308,7 +310,10 @@ fn each_error_of_the_store_has_its_sense() {
         }
         match result(&mut host, &mut disk) {
             Err(ScsiError::Sense(sense)) => {
-                assert_eq!((sense.key.0, sense.code), (key, code), "{name}: {sense}");
+                let found = (sense.key.0, sense.code, sense.qualifier);
+                assert_eq!(found, (key, code, qualifier), "{name}: {sense}");
+                let place = (key == 3).then_some(5);
+                assert_eq!(sense.information, place, "{name}: {sense}");
             }
             other => panic!("{name}: {other:?}"),
         }
@@ -369,10 +374,14 @@ fn a_write_that_was_taken_is_done_before_a_reset() {
         }
     }
     assert_eq!(disk.next_frame(), Some(Frame::ZERO));
-    assert_eq!(disk.store().bytes()[3 * 512], 0, "not yet done");
+    assert_eq!(
+        disk.store(Lun::ZERO).unwrap().bytes()[3 * 512],
+        0,
+        "not yet done"
+    );
     disk.reset();
     assert_eq!(disk.next_frame(), None);
-    assert_eq!(disk.store().bytes()[3 * 512], 7);
+    assert_eq!(disk.store(Lun::ZERO).unwrap().bytes()[3 * 512], 7);
 }
 
 #[test]

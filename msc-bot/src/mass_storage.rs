@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use usb_transfer::{DeviceDescriptors, Function, Segments};
 
-use crate::{BlockError, BlockOp, BlockToken, BotDevice, Lun, MediumEvent, UasDevice};
+use crate::{BlockError, BlockOp, BlockToken, BotDevice, LogicalUnit, Lun, MediumEvent, UasDevice};
 
 /// A function whose blocks are kept by somebody else: a [`BotDevice`] or a [`UasDevice`], for a
 /// program that serves either.
@@ -36,6 +36,15 @@ pub trait MassStorage: Function {
 
     /// What a host did with the medium of a unit; `None` for now.
     fn poll_medium(&mut self) -> Option<(Lun, MediumEvent)>;
+
+    /// The units, by number. There are as many for as long as the device lives.
+    fn units(&self) -> &[LogicalUnit];
+
+    /// Puts a medium into a unit: [`LogicalUnit::insert`].
+    fn insert(&mut self, lun: Lun, blocks: u64, read_only: bool);
+
+    /// Takes the medium out of a unit: [`LogicalUnit::remove`].
+    fn remove(&mut self, lun: Lun);
 }
 
 macro_rules! is_mass_storage {
@@ -52,6 +61,15 @@ macro_rules! is_mass_storage {
             }
             fn poll_medium(&mut self) -> Option<(Lun, MediumEvent)> {
                 Self::poll_medium(self)
+            }
+            fn units(&self) -> &[LogicalUnit] {
+                Self::units(self)
+            }
+            fn insert(&mut self, lun: Lun, blocks: u64, read_only: bool) {
+                Self::insert(self, lun, blocks, read_only);
+            }
+            fn remove(&mut self, lun: Lun) {
+                Self::remove(self, lun);
             }
         }
     };
@@ -72,5 +90,14 @@ impl<D: MassStorage + ?Sized> MassStorage for Box<D> {
     }
     fn poll_medium(&mut self) -> Option<(Lun, MediumEvent)> {
         (**self).poll_medium()
+    }
+    fn units(&self) -> &[LogicalUnit] {
+        (**self).units()
+    }
+    fn insert(&mut self, lun: Lun, blocks: u64, read_only: bool) {
+        (**self).insert(lun, blocks, read_only);
+    }
+    fn remove(&mut self, lun: Lun) {
+        (**self).remove(lun);
     }
 }

@@ -5,26 +5,25 @@
     reason = "a program waits, and measures time"
 )]
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use examples::{
-    Access, Attachment, Disk, ImageError, RawImage, Sleeper, Stream, Vhci, fat, loopback, run,
-    serial_of, signal,
+    Access, Attachment, DiskOptions, Driven, Failure, ImageDisk, RawImage, Sleeper, Stream, Trays,
+    UnitImage, Vhci, fat, loopback, run, say, signal,
 };
 use lexopt::prelude::*;
-use msc_bot::{
-    BlockSize, BotDevice, BotError, BotOptions, LogicalUnit, MassStorage, MediumEvent, UasDevice,
-    UnitOptions,
-};
-use usb_descriptors::Speed;
+use msc_bot::{BlockSize, Lun, MassStorage as _, MediumEvent};
 use usb_transfer::Segments;
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
@@ -32,73 +31,61 @@ use usbip_proto::{DeviceId, Limits};
 const HELP: &str = "\
 Attaches a RAW disk image to this machine as a USB disk, through vhci_hcd.
 
-Usage: attach-disk [IMAGE] [OPTION]...
+Usage: attach-disk [IMAGE[,ro][,cdrom]] [OPTION]...
 
-Without IMAGE: a temporary 64 MiB disk with a FAT file system.
+IMAGE is a file or a block device. Without any: a temporary 64 MiB disk with a FAT file system.
 
 Options:
-  --uas                 USB Attached SCSI beside Bulk-Only Transport: many commands at a time.
-                        Linux uses it at high speed; its vhci_hcd has no streams for super
-  --cdrom               the image is that of a CD or DVD, such as an ISO file
+  --cdrom               IMAGE is that of a CD or DVD, such as an ISO file
   --read-only           let nothing be written
-  --speed SPEED         full, high or super [default: super]
-  --block-size BYTES    512 or 4096 [default: 512]
-  --cache MODE          writeback: what is written is durable when the host flushes, or
-                        writethrough: when the write is complete [default: writeback]
-  --discard             blocks that the host gives back become holes in the image
-  --eject ACTION        when the host ejects the disk: refuse, detach, or keep it until the host
-                        loads it again [default: refuse]
+";
+
+const OPTIONS: &str = "  \
+  --eject ACTION        when the host ejects the disk: refuse, detach (of several units when the
+                        last is ejected), or keep it until the host loads it again
+                        [default: refuse]
   --serial TEXT         the serial number [default: made from the image's path]
+  --commands            take commands from standard input; the media can be taken out
   --port N              the port of vhci_hcd [default: the first free one]
   --sysfs FOLDER        where sysfs is mounted [default: /sys]
-  --loopback            without the kernel: the built-in host reads the disk and compares it
+  --loopback            without the kernel: the built-in host reads unit 0 and compares it
   -h, --help            print this
   -V, --version         print the version
 
+";
+
+const ABOUT: &str = "
 Standard output tells port, bus id and block device. Ctrl-C, SIGTERM or the end
 of the terminal flushes, detaches and ends.
 
 Exit status: 0 after detaching, or if the loopback found no difference; 1 if it found one;
 2 after an error.";
 
-/// What the disk calls itself.
-const VENDOR: &str = "Virtual";
-const PRODUCT: &str = "USB Disk";
+const PROGRAM: &str = "attach-disk";
 /// Each request carries it; which one does not matter.
 const DEVICE: DeviceId = DeviceId::new(1, 2);
 /// How long the kernel may take to find the disk, on a slow machine with many.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// With or without USB Attached SCSI.
-type AnyDisk = Disk<RawImage, Box<dyn MassStorage + Send>>;
-/// What is said on standard error, after the program's name.
-type Failure = String;
-
 fn main() -> ExitCode {
     let result = match Command::parse(env::args_os().skip(1)) {
-        Ok(Command::Help) => say(HELP),
-        Ok(Command::Version) => say(concat!("attach-disk ", env!("CARGO_PKG_VERSION"))),
-        Ok(Command::Start(options)) => start(&options),
-        Err(error) => Err(format!("{error} (see attach-disk --help)")),
-    };
-    result.unwrap_or_else(|failure| {
-        note(failure);
-        ExitCode::from(2)
-    })
-}
-
-/// Says something on standard output. That nobody listens is no failure.
-fn say(text: impl Display) -> Result<ExitCode, Failure> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("standard output: {error}"))
+        Ok(Command::Help) => {
+            let (disk, trays) = (DiskOptions::HELP, Trays::HELP);
+            say(format_args!("{HELP}{disk}{OPTIONS}{trays}{ABOUT}")).map(|()| ExitCode::SUCCESS)
         }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+        Ok(Command::Version) => {
+            let version = env!("CARGO_PKG_VERSION");
+            say(format_args!("{PROGRAM} {version}")).map(|()| ExitCode::SUCCESS)
+        }
+        Ok(Command::Start(options)) => start(&options),
+        Err(error) => Err(Failure::Mistake(format!("{error} (see {PROGRAM} --help)"))),
+    };
+    // Exit code 1 is a difference that was found, nothing else.
+    result.unwrap_or_else(|failure| Failure::Mistake(failure.into_text()).report(PROGRAM))
 }
 
 fn note(text: impl Display) {
-    let _ = writeln!(io::stderr(), "attach-disk: {text}");
+    let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
 }
 
 enum Command {
@@ -115,21 +102,12 @@ enum Eject {
     Keep,
 }
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "as many as there are switches"
-)]
 struct Options {
-    image: Option<PathBuf>,
-    uas: bool,
-    cdrom: bool,
-    read_only: bool,
-    speed: Speed,
-    block_size: BlockSize,
-    write_cache: bool,
-    discard: bool,
+    disk: DiskOptions,
+    /// There is no image.
+    temporary: bool,
     eject: Eject,
-    serial: Option<String>,
+    commands: bool,
     port: Option<u16>,
     sysfs: PathBuf,
     loopback: bool,
@@ -138,65 +116,55 @@ struct Options {
 impl Command {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         let mut options = Options {
-            image: None,
-            uas: false,
-            cdrom: false,
-            read_only: false,
-            speed: Speed::Super,
-            block_size: BlockSize::BYTES_512,
-            write_cache: true,
-            discard: false,
+            disk: DiskOptions::default(),
+            temporary: false,
             eject: Eject::Refuse,
-            serial: None,
+            commands: false,
             port: None,
             sysfs: Vhci::SYSFS.into(),
             loopback: false,
         };
+        let (mut image, mut cdrom, mut read_only) = (None, false, false);
         let mut arguments = lexopt::Parser::from_args(arguments);
         while let Some(argument) = arguments.next()? {
             match argument {
                 Short('h') | Long("help") => return Ok(Self::Help),
                 Short('V') | Long("version") => return Ok(Self::Version),
-                Long("uas") => options.uas = true,
-                Long("cdrom") => {
-                    options.cdrom = true;
-                    options.read_only = true;
-                    options.block_size = BlockSize::BYTES_2048;
-                }
-                Long("read-only") => options.read_only = true,
-                Long("speed") => options.speed = arguments.value()?.parse_with(speed)?,
-                Long("block-size") => {
-                    options.block_size = arguments.value()?.parse_with(block_size)?;
-                }
-                Long("cache") => options.write_cache = arguments.value()?.parse_with(cache)?,
-                Long("discard") => options.discard = true,
+                Long("cdrom") => cdrom = true,
+                Long("read-only") => read_only = true,
                 Long("eject") => options.eject = arguments.value()?.parse_with(eject)?,
-                Long("serial") => options.serial = Some(arguments.value()?.parse_with(serial)?),
+                Long("serial") => {
+                    options.disk.serial = Some(arguments.value()?.parse_with(serial)?);
+                }
+                Long("commands") => options.commands = true,
                 Long("port") => options.port = Some(arguments.value()?.parse_with(port)?),
                 Long("sysfs") => options.sysfs = arguments.value()?.into(),
                 Long("loopback") => options.loopback = true,
-                Value(image) if options.image.is_none() => options.image = Some(image.into()),
+                Long(option) => {
+                    let option = option.to_owned();
+                    if !options.disk.take(&option, &mut arguments)? {
+                        return Err(Long(&option).unexpected());
+                    }
+                }
+                Value(value) if image.is_none() => image = Some(UnitImage::parse(&value)),
                 _ => return Err(argument.unexpected()),
             }
         }
+        let units = &mut options.disk.units;
+        options.temporary = image.is_none() && units.is_empty();
+        if options.temporary {
+            image = Some(UnitImage::new("temporary disk"));
+        }
+        units.splice(0..0, image);
+        for (number, unit) in units.iter_mut().enumerate() {
+            if cdrom && number == 0 {
+                *unit = unit.clone().cd();
+            } else if read_only {
+                unit.access = Access::ReadOnly;
+            }
+        }
+        options.disk.removable = options.eject != Eject::Refuse || options.commands;
         Ok(Self::Start(options))
-    }
-}
-
-fn speed(name: &str) -> Result<Speed, &'static str> {
-    match name {
-        "full" => Ok(Speed::Full),
-        "high" => Ok(Speed::High),
-        "super" => Ok(Speed::Super),
-        _ => Err("a speed is full, high or super"),
-    }
-}
-
-fn block_size(bytes: &str) -> Result<BlockSize, &'static str> {
-    match bytes {
-        "512" => Ok(BlockSize::BYTES_512),
-        "4096" => Ok(BlockSize::BYTES_4096),
-        _ => Err("a block has 512 or 4096 bytes"),
     }
 }
 
@@ -204,14 +172,6 @@ fn port(number: &str) -> Result<u16, &'static str> {
     number
         .parse()
         .map_err(|_| "a port is a number from 0 to 65535")
-}
-
-fn cache(mode: &str) -> Result<bool, &'static str> {
-    match mode {
-        "writeback" => Ok(true),
-        "writethrough" => Ok(false),
-        _ => Err("a cache is writeback or writethrough"),
-    }
 }
 
 fn eject(action: &str) -> Result<Eject, &'static str> {
@@ -235,9 +195,29 @@ fn serial(text: &str) -> Result<String, &'static str> {
 }
 
 fn start(options: &Options) -> Result<ExitCode, Failure> {
-    let image = open(options)?;
-    let reference = image.reader().map_err(|error| error.to_string())?;
-    let disk = disk(options, image)?;
+    let images = if options.temporary {
+        vec![temporary(options)?]
+    } else {
+        let images = options.disk.units.iter().map(UnitImage::open);
+        images.collect::<Result<_, _>>()?
+    };
+    for (unit, image) in options.disk.units.iter().zip(&images) {
+        let block_size = options.disk.block_size_of(unit, image);
+        let (path, rest) = (
+            unit.path.display(),
+            image.size() % u64::from(block_size.get()),
+        );
+        if rest != 0 && image.size() > rest {
+            note(format_args!(
+                "{path}: the last {rest} bytes are less than a block and left out"
+            ));
+        }
+    }
+    let [first, ..] = &images[..] else {
+        return Err(Failure::Mistake("a disk has an image".into()));
+    };
+    let reference = first.reader().map_err(Failure::failed)?;
+    let disk = options.disk.disk(images)?;
     if !options.loopback {
         match Vhci::open(&options.sysfs) {
             Ok(vhci) => return attach(options, vhci, disk),
@@ -250,75 +230,17 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
     read_back(disk, &reference)
 }
 
-fn open(options: &Options) -> Result<RawImage, Failure> {
-    let Some(path) = &options.image else {
-        note("no image: a temporary disk, gone when this ends");
-        return fat::temporary_image(options.block_size)
-            .and_then(RawImage::from_file)
-            .map_err(|error| format!("temporary disk: {error}"));
-    };
-    let access = if options.read_only {
-        Access::ReadOnly
-    } else {
-        Access::ReadWrite
-    };
-    RawImage::open(path, access).map_err(|error| match error {
-        ImageError::WriteProtected(_) => format!("{error}: use --read-only"),
-        error => error.to_string(),
-    })
+fn temporary(options: &Options) -> Result<RawImage, Failure> {
+    note("no image: a temporary disk, gone when this ends");
+    let block_size = options.disk.block_size.unwrap_or(BlockSize::BYTES_512);
+    fat::temporary_image(block_size)
+        .and_then(RawImage::from_file)
+        .map_err(|error| Failure::Failed(format!("temporary disk: {error}")))
 }
 
-fn disk(options: &Options, image: RawImage) -> Result<AnyDisk, Failure> {
-    let path = options
-        .image
-        .as_deref()
-        .unwrap_or(Path::new("temporary disk"));
-    let block = u64::from(options.block_size.get());
-    let (blocks, rest) = (image.size() / block, image.size() % block);
-    if blocks == 0 {
-        let (path, size) = (path.display(), image.size());
-        return Err(format!(
-            "{path}: {size} bytes are less than one block of {block}"
-        ));
-    }
-    if rest != 0 {
-        let path = path.display();
-        note(format_args!(
-            "{path}: the last {rest} bytes are less than a block and left out"
-        ));
-    }
-    let serial = options.serial.clone().unwrap_or_else(|| serial_of(path));
-    let unit = if options.cdrom {
-        UnitOptions::cd(blocks)
-    } else {
-        UnitOptions::new(options.block_size, blocks).product(PRODUCT)
-    };
-    let unit = unit
-        .vendor(VENDOR)
-        .serial(&serial)
-        .read_only(options.read_only)
-        .write_cache(options.write_cache)
-        .discard(options.discard)
-        // By default it stays until it is detached. For a medium that could be removed Linux asks
-        // every two seconds, and detaching in the middle of a question makes its hub try for
-        // seconds to enumerate what is gone.
-        .removable(options.cdrom || options.eject != Eject::Refuse);
-    let device = BotOptions::new(options.speed)
-        .manufacturer(VENDOR)
-        .product(PRODUCT)
-        .serial(&serial);
-    let units = [LogicalUnit::new(unit)];
-    let device: Result<Box<dyn MassStorage + Send>, BotError> = if options.uas {
-        UasDevice::new(device, units).map(|device| Box::new(device) as _)
-    } else {
-        BotDevice::new(device, units).map(|device| Box::new(device) as _)
-    };
-    Ok(Disk::new(device.map_err(|error| error.to_string())?, image))
-}
-
-fn attach(options: &Options, vhci: Vhci, mut disk: AnyDisk) -> Result<ExitCode, Failure> {
-    let (mut near, far) = Stream::pair().map_err(|error| format!("socket pair: {error}"))?;
-    let attachment = Attachment::new(vhci, &near).map_err(|error| error.to_string())?;
+fn attach(options: &Options, vhci: Vhci, mut disk: ImageDisk) -> Result<ExitCode, Failure> {
+    let (mut near, far) = Stream::pair().map_err(Failure::failed)?;
+    let attachment = Attachment::new(vhci, &near).map_err(Failure::failed)?;
     let ending = attachment.clone();
     let end = move || {
         for (device, place) in ending.mounts() {
@@ -328,54 +250,98 @@ fn attach(options: &Options, vhci: Vhci, mut disk: AnyDisk) -> Result<ExitCode, 
         }
         ending.end(|| note("detaching before the kernel has written all it holds for the disk"));
     };
-    signal::on_first_signal(end).map_err(|error| format!("signals: {error}"))?;
+    signal::on_first_signal(end).map_err(Failure::failed)?;
+    let units = options.disk.units.len();
     if options.eject == Eject::Detach {
-        let ejected = attachment.clone();
-        disk.on_medium_event(move |event| {
-            if event == MediumEvent::Ejected {
-                ejected.ejected();
-            }
-        });
+        detach_when_ejected(&mut disk, units, attachment.clone());
     }
-    let port = attachment.attach(far, DEVICE, options.speed, options.port);
-    let Some(port) = port.map_err(|error| error.to_string())? else {
+    let port = attachment.attach(far, DEVICE, options.disk.speed, options.port);
+    let Some(port) = port.map_err(Failure::failed)? else {
         return Ok(ExitCode::SUCCESS);
     };
     say(format_args!("port: {port}"))?;
     let announced = attachment.clone();
-    thread::spawn(move || announce(&announced));
+    thread::spawn(move || announce(&announced, units));
 
-    let mut session = Session::new(DEVICE, options.speed, Limits::default());
-    let served = run(&mut near, &Sleeper::new(), &mut session, &mut disk);
+    let mut session = Session::new(DEVICE, options.disk.speed, Limits::default());
+    let mut sleeper = Sleeper::new();
+    let commands = if options.commands {
+        Some(commands(sleeper.waker().map_err(Failure::failed)?))
+    } else {
+        None
+    };
+    let mut trays = Trays::new(options.disk.clone());
+    let obey = |disk: &mut ImageDisk| {
+        for command in commands.iter().flat_map(Receiver::try_iter) {
+            let mut out = io::stdout();
+            // That nobody listens is no failure.
+            let _ = out.write_all(trays.obey(&command, disk).as_bytes());
+            let _ = out.flush();
+        }
+    };
+    let mut disk = Driven::new(disk, obey);
+    let served = run(&mut near, &sleeper, &mut session, &mut disk);
     attachment.gone();
-    let flushed = disk.close();
-    flushed.map_err(|error| format!("what was written last may be lost: {error}"))?;
-    served.map_err(|error| error.to_string())?;
+    let flushed = disk.into_device().close();
+    flushed
+        .map_err(|error| Failure::Failed(format!("what was written last may be lost: {error}")))?;
+    served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Detaches when the host has ejected the media of all units.
+fn detach_when_ejected(disk: &mut ImageDisk, units: usize, attachment: Attachment) {
+    let mut ejected = BTreeSet::<Lun>::new();
+    disk.on_medium_event(move |lun, event| {
+        match event {
+            MediumEvent::Ejected => ejected.insert(lun),
+            MediumEvent::Loaded => ejected.remove(&lun),
+            _ => false,
+        };
+        if ejected.len() == units {
+            attachment.ejected();
+        }
+    });
+}
+
+/// The lines of standard input; the end of it is no end of anything else.
+fn commands(waker: Waker) -> Receiver<String> {
+    let (sender, commands) = channel();
+    thread::spawn(move || {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+            waker.wake_by_ref();
+        }
+    });
+    commands
 }
 
 /// Says what the kernel makes of the device. Where nobody listens, or the device is gone, there is
 /// no use in it.
-fn announce(attachment: &Attachment) {
-    let bus_id = attachment.bus_id(PATIENCE);
-    if let Some(bus_id) = &bus_id {
-        let _ = say(format_args!("bus id: {bus_id}"));
+fn announce(attachment: &Attachment, units: usize) {
+    let Some(bus_id) = attachment.bus_id(PATIENCE) else {
+        return;
+    };
+    let _ = say(format_args!("bus id: {bus_id}"));
+    let names = attachment.block_devices(&bus_id, units, PATIENCE);
+    for name in &names {
+        let _ = say(format_args!("block device: /dev/{name}"));
     }
-    match bus_id.and_then(|bus_id| attachment.block_device(&bus_id, PATIENCE)) {
-        Some(name) => drop(say(format_args!("block device: /dev/{name}"))),
-        None if attachment.is_over() => {}
-        None => note(format_args!(
-            "no block device after {} s",
-            PATIENCE.as_secs()
-        )),
+    if names.len() < units && !attachment.is_over() {
+        let (found, seconds) = (names.len(), PATIENCE.as_secs());
+        note(format_args!(
+            "{found} block devices of {units} after {seconds} s"
+        ));
     }
 }
 
-/// Reads the whole disk through USB/IP and compares it with the image.
-fn read_back(disk: AnyDisk, reference: &impl FileExt) -> Result<ExitCode, Failure> {
+/// Reads the whole of unit 0 through USB/IP and compares it with the image.
+fn read_back(disk: ImageDisk, reference: &impl FileExt) -> Result<ExitCode, Failure> {
     let descriptors = disk.device().descriptors().clone();
-    let mut host = loopback(disk, &descriptors).map_err(|error| error.to_string())?;
-    let descriptors = host.enumerate().map_err(|error| error.to_string())?;
+    let mut host = loopback(disk, &descriptors).map_err(Failure::failed)?;
+    let descriptors = host.enumerate().map_err(Failure::failed)?;
     say(descriptors.to_string().trim_end())?;
 
     let mut difference = None;
@@ -393,7 +359,7 @@ fn read_back(disk: AnyDisk, reference: &impl FileExt) -> Result<ExitCode, Failur
     };
     let unit = host
         .read_disk(&descriptors, compare)
-        .map_err(|error| error.to_string())?;
+        .map_err(Failure::failed)?;
     let (capacity, time) = (unit.capacity(), start.elapsed());
     say(format_args!(
         "capacity: {} blocks of {} bytes",
@@ -409,5 +375,6 @@ fn read_back(disk: AnyDisk, reference: &impl FileExt) -> Result<ExitCode, Failur
         "read back: {capacity} bytes, the same as the image"
     ))?;
     let rate = u128::from(capacity) / time.as_micros().max(1);
-    say(format_args!("throughput: {rate} MB/s"))
+    say(format_args!("throughput: {rate} MB/s"))?;
+    Ok(ExitCode::SUCCESS)
 }

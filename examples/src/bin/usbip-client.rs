@@ -387,17 +387,16 @@ fn detach(vhci: &Vhci, port: u16) -> Result<(), Failure> {
         }
         Some(_) => {}
     }
-    let disk = vhci
-        .bus_id(port)
-        .and_then(|bus_id| vhci.block_device(&bus_id));
+    let bus_id = vhci.bus_id(port);
+    let disks = bus_id.map(|bus_id| vhci.block_devices(&bus_id));
     // Held until it is detached; a disk that cannot be flushed is detached all the same.
-    let synced = disk.map(|disk| vhci.sync(&disk));
+    let synced: Vec<_> = disks.iter().flatten().map(|disk| vhci.sync(disk)).collect();
     vhci.detach(port)
         .map_err(|error| Failure::Failed(format!("port {port}: {error}")))?;
-    match synced {
-        Some(Err(error)) => Err(Failure::Failed(format!(
+    match synced.into_iter().find_map(Result::err) {
+        Some(error) => Err(Failure::Failed(format!(
             "port {port}: detached, but the disk was not flushed: {error}"
         ))),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

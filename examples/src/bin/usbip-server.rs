@@ -5,9 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use examples::{
-    Address, DEFAULT_PORT, Failure, KINDS, Kind, Listener, Network, Server, say, signal,
-};
+use examples::{Address, DEFAULT_PORT, Devices, Failure, Listener, Network, Server, say, signal};
 use lexopt::prelude::*;
 use usbip_proto::{BusId, DeviceId};
 
@@ -55,11 +53,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let devices = KINDS.iter().map(|kind| {
-        let usage = format!("--{} {}", kind.option, kind.values.join(" "));
-        format!("  {usage:<22} {}\n", kind.about)
-    });
-    format!("{HELP}{}{OPTIONS}", devices.collect::<String>())
+    format!("{HELP}{}{OPTIONS}", Devices::help())
 }
 
 enum Command {
@@ -71,7 +65,7 @@ enum Command {
 struct Options {
     place: Place,
     allowed: Vec<Network>,
-    devices: Vec<(&'static Kind, Vec<OsString>)>,
+    devices: Devices,
 }
 
 enum Place {
@@ -82,7 +76,7 @@ enum Place {
 impl Command {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         let (mut listen, mut connect) = (None, None);
-        let (mut allowed, mut devices) = (Vec::new(), Vec::new());
+        let (mut allowed, mut devices) = (Vec::new(), Devices::default());
         let mut arguments = lexopt::Parser::from_args(arguments);
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -92,11 +86,10 @@ impl Command {
                 Long("connect") => connect = Some(arguments.value()?.parse()?),
                 Long("allow") => allowed.push(arguments.value()?.parse()?),
                 Long(option) => {
-                    let Some(kind) = KINDS.iter().find(|kind| kind.option == option) else {
-                        return Err(argument.unexpected());
-                    };
-                    let values = kind.values.iter().map(|_| arguments.value());
-                    devices.push((kind, values.collect::<Result<_, _>>()?));
+                    let option = option.to_owned();
+                    if !devices.take(&option, &mut arguments)? {
+                        return Err(Long(&option).unexpected());
+                    }
                 }
                 _ => return Err(argument.unexpected()),
             }
@@ -109,7 +102,7 @@ impl Command {
             })),
             (None, Some(address)) => Place::Connect(address),
         };
-        if devices.is_empty() {
+        if devices.wanted.is_empty() {
             return Err("no device: say what to offer, such as --disk disk.img".into());
         }
         if !allowed.is_empty() && !matches!(place, Place::Listen(Address::Tcp { .. })) {
@@ -126,8 +119,8 @@ impl Command {
 fn serve(options: &Options) -> Result<(), Failure> {
     let server = Server::new(note).map_err(Failure::failed)?;
     let mut names = Vec::new();
-    for (number, (kind, values)) in (1..).zip(&options.devices) {
-        let offered = (kind.open)(values)?;
+    for (number, wanted) in (1..).zip(&options.devices.wanted) {
+        let offered = wanted.open()?;
         let bus_id: BusId = format!("1-{number}").parse().map_err(Failure::failed)?;
         let record = offered.record(bus_id, DeviceId::new(1, number));
         let record =

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use examples::{
-    Address, Disk, Failure, Listener, RawImage, Redirected, Sleeper, Stop, Stream, open_disk,
+    Address, Devices, DiskOptions, Failure, ImageDisk, Listener, Redirected, Sleeper, Stop, Stream,
     redirect, say, signal,
 };
 use lexopt::prelude::*;
-use usb_descriptors::Speed;
+use msc_bot::MassStorage as _;
 use usbredir_proto::{Capabilities, Host, HostState, Options};
 
 const PROGRAM: &str = "usbredir-host";
@@ -21,16 +21,20 @@ const PROGRAM: &str = "usbredir-host";
 const HELP: &str = "\
 Gives a USB device to a virtual machine by usbredir.
 
-Usage: usbredir-host --connect ADDR | --listen ADDR  --disk IMAGE[,ro] [OPTION]...
+Usage: usbredir-host --connect ADDR | --listen ADDR  DISK [OPTION]...
 
   --connect ADDR        where the virtual machine listens
   --listen ADDR         where virtual machines come in, one after the other
-  --disk IMAGE[,ro]     a disk; with ,ro it cannot be written
-  --speed SPEED         high or super [default: super]
   --capabilities BITS   what to say that it can do, to see how a guest takes less [default: 0xff]
   -h, --help            print this
   -V, --version         print the version
 
+The disk, and what may be said of it:
+  --disk IMAGE[,ro]     a disk; with ,ro it cannot be written
+  --cdrom ISO           a drive with a CD or DVD, such as an ISO file
+";
+
+const ABOUT: &str = "
 ADDR is tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. QEMU listens with
   -chardev socket,id=usb,path=PATH,server=on,wait=off -device usb-redir,chardev=usb
 
@@ -42,7 +46,7 @@ device, or after a failure; 2 after a mistake, with nothing changed.";
 
 fn main() -> ExitCode {
     let result = match Command::parse(env::args_os().skip(1)) {
-        Ok(Command::Help) => say(HELP),
+        Ok(Command::Help) => say(format_args!("{HELP}{}{ABOUT}", DiskOptions::HELP)),
         Ok(Command::Version) => say(concat!("usbredir-host ", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Serve(arguments)) => serve(&arguments),
         Err(error) => Err(Failure::Mistake(format!(
@@ -63,8 +67,7 @@ enum Command {
 
 struct Arguments {
     place: Place,
-    disk: OsString,
-    speed: Speed,
+    disk: DiskOptions,
     capabilities: Capabilities,
 }
 
@@ -75,8 +78,8 @@ enum Place {
 
 impl Command {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
-        let (mut listen, mut connect, mut disk) = (None, None, None);
-        let (mut speed, mut capabilities) = (Speed::Super, Capabilities::ALL);
+        let (mut listen, mut connect) = (None, None);
+        let (mut devices, mut capabilities) = (Devices::default(), Capabilities::ALL);
         let mut arguments = lexopt::Parser::from_args(arguments);
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -84,10 +87,14 @@ impl Command {
                 Short('V') | Long("version") => return Ok(Self::Version),
                 Long("listen") => listen = Some(arguments.value()?.parse()?),
                 Long("connect") => connect = Some(arguments.value()?.parse()?),
-                Long("disk") => disk = Some(arguments.value()?),
-                Long("speed") => speed = arguments.value()?.parse_with(read_speed)?,
                 Long("capabilities") => {
                     capabilities = arguments.value()?.parse_with(read_capabilities)?;
+                }
+                Long(option) => {
+                    let option = option.to_owned();
+                    if !devices.take(&option, &mut arguments)? {
+                        return Err(Long(&option).unexpected());
+                    }
                 }
                 _ => return Err(argument.unexpected()),
             }
@@ -97,21 +104,16 @@ impl Command {
             (None, Some(address)) => Place::Connect(address),
             _ => return Err("one of --connect and --listen is needed".into()),
         };
-        let disk = disk.ok_or("no device: say what to give, such as --disk disk.img")?;
+        let disk = match devices.wanted.pop() {
+            Some(wanted) if devices.wanted.is_empty() && wanted.kind.is_disk => wanted.disk,
+            Some(_) => return Err("one device is given, a disk".into()),
+            None => return Err("no device: say what to give, such as --disk disk.img".into()),
+        };
         Ok(Self::Serve(Arguments {
             place,
             disk,
-            speed,
             capabilities,
         }))
-    }
-}
-
-fn read_speed(name: &str) -> Result<Speed, &'static str> {
-    match name {
-        "high" => Ok(Speed::High),
-        "super" => Ok(Speed::Super),
-        _ => Err("a speed is high or super"),
     }
 }
 
@@ -150,7 +152,7 @@ impl Ending {
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
-    let mut disk = open_disk(&arguments.disk, arguments.speed)?;
+    let mut disk = arguments.disk.open()?;
     let ending = Ending::on_signal().map_err(Failure::failed)?;
     let result = match &arguments.place {
         Place::Connect(address) => address
@@ -168,7 +170,7 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
 fn listen(
     arguments: &Arguments,
     address: &Address,
-    disk: &mut Disk<RawImage>,
+    disk: &mut ImageDisk,
     ending: &Ending,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::Failed(format!("{address}: {error}"));
@@ -188,7 +190,7 @@ fn listen(
 fn serve_guest(
     arguments: &Arguments,
     socket: OwnedFd,
-    disk: &mut Disk<RawImage>,
+    disk: &mut ImageDisk,
     ending: &Ending,
 ) -> Result<(), Failure> {
     let mut stream = Stream::new(socket).map_err(Failure::failed)?;

@@ -1,0 +1,144 @@
+//! The media of a disk, changed while a host uses it, as somebody at this side says.
+
+use std::fmt::Write as _;
+
+use msc_bot::{Lun, MassStorage as _};
+
+use crate::disk_options::blocks_of;
+use crate::{Access, DiskOptions, Failure, ImageDisk, UnitImage};
+
+/// What is in the units of a disk, and the commands that change it.
+///
+/// ```
+/// use examples::{DiskOptions, Trays, UnitImage};
+/// # let path = std::env::temp_dir().join(format!("trays-{}.img", std::process::id()));
+/// # std::fs::write(&path, [0; 1024])?;
+/// let options = DiskOptions { units: vec![UnitImage::new(&path)], ..DiskOptions::default() };
+/// let mut disk = options.open().unwrap();
+/// # std::fs::remove_file(&path)?;
+/// let mut trays = Trays::new(options);
+/// assert_eq!(trays.obey("eject", &mut disk), "unit 0: empty\n");
+/// assert_eq!(trays.obey("insert no.img", &mut disk), "error: no.img: no such file\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trays {
+    options: DiskOptions,
+    /// What is in each unit.
+    images: Vec<Option<UnitImage>>,
+}
+
+/// Why a command was not done, in words.
+type Refusal = String;
+
+impl Trays {
+    /// What the help says of the commands.
+    pub const HELP: &str = "\
+Commands, one a line, after a number if it is not of unit 0, such as 2 eject:
+  status                what is in the units
+  eject                 take the image out, unless the host has locked it
+  remove                take it out whatever the host says
+  insert IMAGE[,ro]     put an image in, instead of the one before, unless the host has locked that
+An image that is taken out was flushed. Each command is answered by what is in the unit, or by a
+line that begins with error.
+";
+
+    /// Those of a disk that was made of these options.
+    #[must_use]
+    pub fn new(options: DiskOptions) -> Self {
+        let images = options.units.iter().cloned().map(Some).collect();
+        Self { options, images }
+    }
+
+    /// Does one command, and gives its answer: a line, or more for the status of several units.
+    pub fn obey(&mut self, command: &str, disk: &mut ImageDisk) -> String {
+        match self.execute(command.trim(), disk) {
+            Ok(answer) => answer,
+            Err(refusal) => format!("error: {refusal}\n"),
+        }
+    }
+
+    fn execute(&mut self, command: &str, disk: &mut ImageDisk) -> Result<String, Refusal> {
+        let (unit, command) = match command.split_once(' ') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (number.parse().ok(), rest.trim())
+            }
+            _ => (Some(0), command),
+        };
+        let lun = unit.and_then(Lun::new);
+        let lun = lun.filter(|lun| usize::from(lun.get()) < self.images.len());
+        let lun = lun.ok_or("there is no such unit")?;
+        match command.split_once(' ').unwrap_or((command, "")) {
+            ("status", "") => {
+                let luns = (0..16).filter_map(Lun::new).take(self.images.len());
+                return Ok(luns.map(|lun| self.status(lun, disk)).collect());
+            }
+            ("eject", "") => self.take_out(lun, disk, false)?,
+            ("remove", "") => self.take_out(lun, disk, true)?,
+            ("insert", image) if !image.is_empty() => {
+                self.put_in(lun, UnitImage::parse(image.trim().as_ref()), disk)?;
+            }
+            _ => return Err("a command is status, eject, remove or insert IMAGE".into()),
+        }
+        Ok(self.status(lun, disk))
+    }
+
+    fn take_out(&mut self, lun: Lun, disk: &mut ImageDisk, forced: bool) -> Result<(), Refusal> {
+        if disk.is_locked(lun) && !forced {
+            return Err("the host has locked it".into());
+        }
+        if let Some(image) = self.images.get_mut(usize::from(lun.get())) {
+            *image = None;
+        }
+        disk.remove(lun)
+            .map_err(|error| format!("what was written last may be lost: {error}"))
+    }
+
+    fn put_in(&mut self, lun: Lun, image: UnitImage, disk: &mut ImageDisk) -> Result<(), Refusal> {
+        let at = usize::from(lun.get());
+        let is_cd = self.options.units.get(at).is_some_and(|unit| unit.cdrom);
+        let image = match (is_cd, image.cdrom) {
+            (true, _) => image.cd(),
+            (false, true) => return Err("the unit is not a drive for CDs".into()),
+            (false, false) => image,
+        };
+        let Some(unit) = disk.device().units().get(at) else {
+            return Err("there is no such unit".into());
+        };
+        let block_size = unit.options().block_size();
+        let store = image.open().map_err(Failure::into_text)?;
+        let blocks = blocks_of(&image.path, &store, block_size).map_err(Failure::into_text)?;
+        // The one before stays if there is anything wrong with the new one.
+        let flushed = self.take_out(lun, disk, false);
+        if disk.store(lun).is_none() {
+            let read_only = image.access == Access::ReadOnly;
+            disk.insert(lun, store, blocks, read_only);
+            if let Some(place) = self.images.get_mut(at) {
+                *place = Some(image);
+            }
+        }
+        flushed
+    }
+
+    fn status(&self, lun: Lun, disk: &ImageDisk) -> String {
+        let at = usize::from(lun.get());
+        let mut line = format!("unit {lun}: ");
+        let Some(image) = self.images.get(at).and_then(Option::as_ref) else {
+            return line + "empty\n";
+        };
+        let _ = write!(line, "{}", image.path.display());
+        let unit = disk.device().units().get(at);
+        let states = [
+            (image.access == Access::ReadOnly, ", read-only"),
+            (disk.is_locked(lun), ", locked by the host"),
+            (
+                unit.is_some_and(|unit| !unit.has_medium()),
+                ", ejected by the host",
+            ),
+        ];
+        for (_, text) in states.iter().filter(|(is_so, _)| *is_so) {
+            line += text;
+        }
+        line + "\n"
+    }
+}
