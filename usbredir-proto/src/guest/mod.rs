@@ -409,6 +409,9 @@ impl Function for Guest {
 
     fn start_of_frame(&mut self, now: Frame) {
         self.now = now;
+        for stream in &mut self.streams {
+            stream.start_of_frame(now);
+        }
     }
 
     fn next_frame(&self) -> Option<Frame> {

@@ -222,12 +222,12 @@ impl Guest {
         let Some(pieces) = pieces.collect::<Option<Vec<_>>>() else {
             return self.tell([transfer.fail(Status::INVALID)]);
         };
-        let (endpoint, now) = (transfer.endpoint, self.now);
+        let endpoint = transfer.endpoint;
         let (start, ids) = {
             let stream = self.stream_at(endpoint, StreamKind::Isochronous);
             let start = stream.start(&transfer);
             let ids: Vec<u64> = pieces.iter().map(|_| stream.mint()).collect();
-            stream.pushed(transfer, pieces.len(), now);
+            stream.pushed(transfer, pieces.len());
             (start, ids)
         };
         if let Some(start) = start {

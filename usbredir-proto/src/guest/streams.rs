@@ -24,19 +24,22 @@ pub(super) struct Stream {
     is_started: bool,
     /// IN: what came and no transfer has taken, and how it ended.
     buffered: VecDeque<(Status, Segments)>,
-    /// In order, OUT with the frame at which each is through.
-    pending: VecDeque<(Transfer, Frame)>,
-    /// OUT: when all that was sent is through.
-    busy_until: Frame,
+    /// In order, OUT with the time that each takes, in 125 µs.
+    pending: VecDeque<(Transfer, u64)>,
+    /// OUT: when the first is through. Nobody knows before the time is told for the first time.
+    through: Option<Frame>,
     next_id: u64,
 }
 
 impl Stream {
-    /// How many transfers the host keeps at an isochronous endpoint: while one is on the wire,
-    /// others stand.
-    const TRANSFERS: u8 = 4;
-    /// What `usbredirhost` takes at most.
-    const MOST_PACKETS: usize = 32;
+    /// What the host is to keep of isochronous packets, in 125 µs: about QEMU's 60 ms. OUT it waits
+    /// for half of them.
+    const BUFFER: u32 = 512;
+    /// In so many transfers, what `usbredirhost` takes at most: while one is on the wire, others
+    /// stand.
+    const TRANSFERS: u8 = 16;
+    /// Likewise, in each of them.
+    const MOST_PACKETS: u32 = 32;
 
     pub(super) const fn new(endpoint: EndpointAddress, kind: StreamKind) -> Self {
         Self {
@@ -45,7 +48,7 @@ impl Stream {
             is_started: false,
             buffered: VecDeque::new(),
             pending: VecDeque::new(),
-            busy_until: Frame::ZERO,
+            through: None,
             next_id: 0,
         }
     }
@@ -58,23 +61,25 @@ impl Stream {
         self.is_started
     }
 
-    /// What is to be sent for the stream to start, where it has not. The first transfer says how
-    /// many packets are moved at a time.
+    /// What is to be sent for the stream to start, where it has not. The interval of the first
+    /// transfer says how many packets there are in the time that is to be buffered.
     pub(super) fn start(&mut self, transfer: &Transfer) -> Option<Packet> {
         if core::mem::replace(&mut self.is_started, true) {
             return None;
         }
         let endpoint = self.endpoint;
-        Some(match &transfer.kind {
-            Kind::Isochronous(packets) => {
-                let packets = packets.len().clamp(1, Self::MOST_PACKETS);
+        Some(match self.kind {
+            StreamKind::Interrupt => Packet::StartInterruptReceiving { endpoint },
+            StreamKind::Isochronous => {
+                let per_transfer = Self::BUFFER.div_ceil(Self::TRANSFERS.into());
+                let packets = per_transfer.checked_div(transfer.interval);
+                let packets = packets.unwrap_or(1).clamp(1, Self::MOST_PACKETS);
                 Packet::StartIsoStream {
                     endpoint,
                     packets_per_transfer: u8::try_from(packets).unwrap_or(1),
                     transfers: Self::TRANSFERS,
                 }
             }
-            _ => Packet::StartInterruptReceiving { endpoint },
         })
     }
 
@@ -97,23 +102,34 @@ impl Stream {
     }
 
     pub(super) fn fail(&mut self, status: Status) -> Vec<Completion> {
+        self.through = None;
         let pending = self.pending.drain(..);
         pending.map(|(transfer, _)| transfer.fail(status)).collect()
     }
 
     /// A transfer that waits for the device.
     pub(super) fn pull(&mut self, transfer: Transfer) {
-        self.pending.push_back((transfer, Frame::ZERO));
+        self.pending.push_back((transfer, 0));
     }
 
     /// A transfer whose packets were sent: nobody says when they are through, but each takes its
     /// interval.
-    pub(super) fn pushed(&mut self, transfer: Transfer, packets: usize, now: Frame) {
-        let Frame(start) = self.busy_until.max(now);
+    pub(super) fn pushed(&mut self, transfer: Transfer, packets: usize) {
         let interval = u64::from(transfer.interval.max(1));
         let time = interval.saturating_mul(packets as u64);
-        self.busy_until = Frame(start.saturating_add(time));
-        self.pending.push_back((transfer, self.busy_until));
+        self.pending.push_back((transfer, time));
+    }
+
+    /// The time is told: that of the first transfer OUT of several begins.
+    pub(super) fn start_of_frame(&mut self, now: Frame) {
+        if self.through.is_none() && self.endpoint.direction() == Direction::Out {
+            self.first_begins(now);
+        }
+    }
+
+    fn first_begins(&mut self, Frame(now): Frame) {
+        let first = self.pending.front();
+        self.through = first.map(|(_, time)| Frame(now.saturating_add(*time)));
     }
 
     pub(super) fn mint(&mut self) -> u64 {
@@ -137,16 +153,16 @@ impl Stream {
 
     /// The next transfer that is done.
     pub(super) fn completed(&mut self, now: Frame) -> Option<Completion> {
-        let (transfer, through) = self.pending.front()?;
+        let (transfer, _) = self.pending.front()?;
         let is_done = match (self.endpoint.direction(), &transfer.kind) {
-            (Direction::Out, _) => *through <= now,
+            (Direction::Out, _) => self.through.is_some_and(|through| through <= now),
             (Direction::In, Kind::Isochronous(packets)) => packets.len() <= self.buffered.len(),
             (Direction::In, _) => !self.buffered.is_empty(),
         };
         if !is_done {
             return None;
         }
-        let (mut transfer, _) = self.pending.pop_front()?;
+        let (mut transfer, _) = self.remove(0)?;
         let Kind::Isochronous(packets) = &mut transfer.kind else {
             let (status, data) = self.buffered.pop_front()?;
             let mut completion = transfer.complete_in(data);
@@ -179,18 +195,29 @@ impl Stream {
         Some(transfer.complete_packets(results, data))
     }
 
-    /// When the next transfer to an OUT endpoint is through.
+    /// When the next transfer to an OUT endpoint is through; or to be told the time.
     pub(super) fn next_frame(&self) -> Option<Frame> {
-        let out = self.endpoint.direction() == Direction::Out;
-        let (_, through) = self.pending.front().filter(|_| out)?;
-        Some(*through)
+        const SOON: Frame = Frame(1);
+        let waits = self.endpoint.direction() == Direction::Out && !self.pending.is_empty();
+        waits.then(|| self.through.unwrap_or(SOON))
     }
 
     /// Ends a transfer early; tells whether that was the last.
     pub(super) fn cancel(&mut self, id: TransferId) -> Option<(Completion, bool)> {
         let at = self.pending.iter().position(|(one, _)| one.id == id)?;
-        let (transfer, _) = self.pending.remove(at)?;
+        let (transfer, _) = self.remove(at)?;
         let completion = transfer.fail(Status::CANCELLED);
         Some((completion, self.pending.is_empty()))
+    }
+
+    /// Takes one of those that wait. What follows the first begins when that was to end.
+    fn remove(&mut self, at: usize) -> Option<(Transfer, u64)> {
+        let removed = self.pending.remove(at)?;
+        if at == 0 {
+            if let Some(through) = self.through {
+                self.first_begins(through);
+            }
+        }
+        Some(removed)
     }
 }
