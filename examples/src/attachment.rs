@@ -13,7 +13,7 @@ use rustix::net::Shutdown;
 use usb_descriptors::Speed;
 use usbip_proto::DeviceId;
 
-use crate::{AttachError, Vhci};
+use crate::{AttachError, Vhci, say};
 
 /// One device at `vhci_hcd`. Clones are the same attachment: one thread serves the device, one
 /// waits for what the kernel makes of it, one may end it.
@@ -41,6 +41,8 @@ struct State {
 
 /// How long the kernel may write what it still holds for a disk before that is detached.
 const SYNC: Duration = Duration::from_secs(5);
+/// How long the kernel may take to find a device, on a slow machine with many.
+const ANNOUNCEMENT: Duration = Duration::from_secs(60);
 
 impl Attachment {
     /// Nothing is attached yet; `near` is the end of the connection that serves the device, or, where
@@ -130,6 +132,32 @@ impl Attachment {
             late();
         }
         self.detach(port);
+    }
+
+    /// Likewise, and tells `note`, for people, what may be lost by that.
+    pub fn end_with_notes(&self, note: impl Fn(&str)) {
+        for (device, place) in self.mounts() {
+            note(&format!(
+                "{device} is still mounted at {place}: what is written there from now on is lost"
+            ));
+        }
+        self.end(|| note("detaching before the kernel has written all it holds for the disk"));
+    }
+
+    /// Says on standard output, from a thread of its own, what the kernel makes of the device: its
+    /// bus id and, of a disk, the block device, as soon as each is known. That nobody listens is no
+    /// failure.
+    pub fn announce(&self) {
+        let announced = self.clone();
+        thread::spawn(move || {
+            let Some(bus_id) = announced.bus_id(ANNOUNCEMENT) else {
+                return;
+            };
+            let _ = say(format_args!("bus id: {bus_id}"));
+            for name in announced.block_devices(&bus_id, 1, ANNOUNCEMENT) {
+                let _ = say(format_args!("block device: /dev/{name}"));
+            }
+        });
     }
 
     fn detach(&self, port: u16) {

@@ -1,40 +1,53 @@
-//! The user of a device at the far end of a USB/IP connection: a host without a kernel.
+//! The user of a device at the far end of a wire: a host without a kernel.
 
 use std::io;
 
 use msc_bot::{Initiator, NoBulkOnly, ScsiError, Unit};
 use thiserror::Error;
-use usb_transfer::{DeviceDescriptors, Enumerator, Frontend, Function, Segments, Status, exchange};
+use usb_descriptors::Speed;
+use usb_transfer::{
+    DeviceDescriptors, Enumerator, Frontend, Function, Segments, Status, Wire, exchange,
+};
 use usbip_proto::client::Session;
-use usbip_proto::{BusId, DeviceRecord, Limits, ProtocolError};
+use usbip_proto::{BusId, Limits, ProtocolError};
+use usbredir_proto::Guest;
+use usbredir_proto::filter::Rules;
 
 use crate::disk_job::DiskUser;
 use crate::run::tick;
 use crate::{
-    Address, DiskJob, ImportError, ReadDisk, Sleeper, Stream, StreamError, import, patiently,
+    Address, DiskJob, GuestError, ImportError, ReadDisk, Sleeper, Stream, StreamError, import,
+    patiently, take_device,
 };
 
-/// A device that was imported from a server, ready for any [`Frontend`].
+/// A device at the far end of a wire, ready for any [`Frontend`]: one that was imported from a
+/// USB/IP server, or with `Host<Guest>` the one of a usbredir host.
 #[derive(Debug)]
-pub struct Host {
+pub struct Host<D = Session> {
     stream: Stream,
     sleeper: Sleeper,
-    record: DeviceRecord,
-    session: Session,
+    device: D,
+    speed: Speed,
 }
 
 /// Why a host did not get what it wanted of a device.
 #[derive(Debug, Error)]
 pub enum HostError {
-    /// The server does not give the device.
+    /// The USB/IP server does not give the device.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The server has left.
-    #[error("the server closed the connection")]
-    Closed,
-    /// The server broke the protocol, or the connection failed.
+    /// The usbredir host has no device for this guest.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The peer has left, or taken the device away.
+    #[error("the device is gone")]
+    Gone,
+    /// The USB/IP server broke the protocol, or the connection failed.
     #[error(transparent)]
     Stream(#[from] StreamError<ProtocolError>),
+    /// The usbredir host broke the protocol, or the connection failed.
+    #[error(transparent)]
+    GuestStream(#[from] StreamError<usbredir_proto::ProtocolError>),
     /// The device does not tell its descriptors.
     #[error("the device's descriptors cannot be read: {0}")]
     Descriptors(Status),
@@ -64,21 +77,17 @@ impl From<io::Error> for HostError {
 }
 
 impl Host {
-    /// Imports a device from the server at the far end.
+    /// Imports a device from the USB/IP server at the far end.
     ///
     /// # Errors
     /// The server refuses it, or the connection does not last so long.
     pub fn import(mut stream: Stream, bus_id: BusId, limits: Limits) -> Result<Self, HostError> {
         let (record, session) = import(&mut stream, bus_id, limits)?;
-        Ok(Self {
-            stream,
-            sleeper: Sleeper::new(),
-            record,
-            session,
-        })
+        let speed = record.speed_code().speed().unwrap_or(Speed::High);
+        Ok(Self::new(stream, session, speed))
     }
 
-    /// Connects to a server and imports a device from it; waits a little where it is in use.
+    /// Connects to a USB/IP server and imports a device from it; waits a little where it is in use.
     ///
     /// # Errors
     /// The server cannot be reached, does not give the device, or the connection does not last so
@@ -90,11 +99,45 @@ impl Host {
         };
         patiently(import, HostError::is_busy)
     }
+}
 
-    /// What the server says of the device.
+impl Host<Guest> {
+    /// Takes the device of the usbredir host at the far end, if the rules allow it.
+    ///
+    /// # Errors
+    /// As of [`take_device`].
+    pub fn take(mut stream: Stream, rules: Option<Rules>) -> Result<Self, HostError> {
+        let guest = take_device(&mut stream, rules)?;
+        let speed = guest
+            .device()
+            .map_or(Speed::High, usbredir_proto::Device::speed);
+        Ok(Self::new(stream, guest, speed))
+    }
+}
+
+impl<D: Wire + Function> Host<D>
+where
+    HostError: From<StreamError<D::Error>>,
+{
+    fn new(stream: Stream, device: D, speed: Speed) -> Self {
+        Self {
+            stream,
+            sleeper: Sleeper::new(),
+            device,
+            speed,
+        }
+    }
+
+    /// How fast the device runs.
     #[must_use]
-    pub const fn record(&self) -> &DeviceRecord {
-        &self.record
+    pub fn speed(&self) -> Speed {
+        self.speed
+    }
+
+    /// The connection and the device, for a loop of the caller's own.
+    #[must_use]
+    pub fn into_parts(self) -> (Stream, D) {
+        (self.stream, self.device)
     }
 
     /// Lets a frontend use the device until `result` finds in it what is wanted.
@@ -107,20 +150,20 @@ impl Host {
         mut result: impl FnMut(&mut F) -> Option<T>,
     ) -> Result<T, HostError> {
         loop {
-            tick(&self.sleeper, &mut self.session);
-            exchange(frontend, &mut self.session);
+            tick(&self.sleeper, &mut self.device);
+            exchange(frontend, &mut self.device);
             if let Some(result) = result(frontend) {
                 return Ok(result);
             }
-            if self.stream.turn(&mut self.session) {
+            if self.stream.turn(&mut self.device) {
                 continue;
             }
             if self.stream.finished() {
-                self.stream.result(&mut self.session)?;
-                return Err(HostError::Closed);
+                self.stream.result(&mut self.device)?;
+                return Err(HostError::Gone);
             }
             self.sleeper
-                .sleep([&mut self.stream], self.session.next_frame())?;
+                .sleep([&mut self.stream], self.device.next_frame())?;
         }
     }
 
@@ -129,8 +172,7 @@ impl Host {
     /// # Errors
     /// The device does not give them, or the connection ended.
     pub fn enumerate(&mut self) -> Result<DeviceDescriptors, HostError> {
-        let speed = self.record.speed_code().speed();
-        let mut enumerator = Enumerator::new(speed.unwrap_or(usb_descriptors::Speed::High));
+        let mut enumerator = Enumerator::new(self.speed);
         self.drive(&mut enumerator, Enumerator::result)?
             .map_err(HostError::Descriptors)
     }

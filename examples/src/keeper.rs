@@ -31,8 +31,6 @@ struct Shared {
 
 /// Between attempts to reach a server.
 const RETRY: Duration = Duration::from_millis(500);
-/// How long the kernel may take to find a device, on a slow machine with many.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Servers that are connected at the same time; more are turned away.
 const MOST_SERVERS: usize = 256;
 
@@ -165,8 +163,7 @@ impl Keeper {
         let port = port.map_err(Failure::mistake)?;
         let port = port.ok_or_else(|| Failure::Failed("was ended".into()))?;
         say(format_args!("port: {port}"))?;
-        let announced = attachment.clone();
-        thread::spawn(move || announce(&announced));
+        attachment.announce();
         Ok((attachment, port))
     }
 
@@ -177,13 +174,7 @@ impl Keeper {
             attachment.gone();
             return true;
         }
-        for (device, place) in attachment.mounts() {
-            self.note(format_args!(
-                "{device} is still mounted at {place}: what is written there from now on is lost"
-            ));
-        }
-        let late = "detaching before the kernel has written all it holds for the disk";
-        attachment.end(|| self.note(late));
+        attachment.end_with_notes(self.shared.note);
         false
     }
 
@@ -198,16 +189,5 @@ impl Keeper {
 
     fn note(&self, text: impl Display) {
         (self.shared.note)(&text.to_string());
-    }
-}
-
-/// Says what the kernel makes of the device. That nobody listens is no failure.
-fn announce(attachment: &Attachment) {
-    let Some(bus_id) = attachment.bus_id(PATIENCE) else {
-        return;
-    };
-    let _ = say(format_args!("bus id: {bus_id}"));
-    for name in attachment.block_devices(&bus_id, 1, PATIENCE) {
-        let _ = say(format_args!("block device: /dev/{name}"));
     }
 }

@@ -3,11 +3,10 @@
 use std::io;
 
 use thiserror::Error;
-use usb_transfer::{Frontend, Wire, exchange};
 use usbip_proto::{BusId, DeviceRecord, Limits, ProtocolError, client, server};
 
 use crate::server::Device;
-use crate::{Address, ImportError, Sleeper, Stream, StreamError, import, list, patiently};
+use crate::{Address, ImportError, Sleeper, Stream, StreamError, bridge, import, list, patiently};
 
 /// The way to a device at another server, which is imported anew for each client: so a client gets
 /// a device that nobody uses, and the other server sees it end when the client does.
@@ -95,39 +94,14 @@ impl Device for Relay {
         session: &mut server::Session,
     ) -> Result<(), StreamError<ProtocolError>> {
         match self.far.take() {
-            Some((mut far, mut device)) => bridge(client, session, &mut far, &mut device),
+            Some((mut far, mut device)) => {
+                let sleeper = Sleeper::new();
+                bridge(client, session, &mut far, &mut device, &sleeper, |_, _| {
+                    false
+                })?;
+                client.result(session).and(far.result(&mut device))
+            }
             None => Ok(()),
         }
     }
-}
-
-/// Passes transfers between a client and a device at another server until one of the two is gone.
-/// Then the other's connection is at its end too.
-///
-/// # Errors
-/// One of them broke the protocol, or a connection failed.
-pub fn bridge(
-    near: &mut Stream,
-    client: &mut server::Session,
-    far: &mut Stream,
-    device: &mut client::Session,
-) -> Result<(), StreamError<ProtocolError>> {
-    let sleeper = Sleeper::new();
-    loop {
-        exchange(client, device);
-        // Not `||`: each has to write what the exchange gave it.
-        if near.turn(client) | far.turn(device) {
-            continue;
-        }
-        if near.finished() {
-            if client.pending() == 0 {
-                break;
-            }
-            // What is still under way at the device is nobody's any more.
-            device.end();
-            continue;
-        }
-        sleeper.sleep([&mut *near, &mut *far], None)?;
-    }
-    near.result(client).and(far.result(device))
 }

@@ -138,6 +138,40 @@ used_port() {
     [[ -n $found ]] && read -r port bus_id <<<"$found"
 }
 
+# find_device VENDOR:PRODUCT: sets device to its bus id, once it is there.
+find_device() {
+    local folder
+    for folder in /sys/bus/usb/devices/*-*; do
+        [[ $(cat "$folder/idVendor" 2>/dev/null):$(cat "$folder/idProduct" 2>/dev/null) == "$1" ]] || continue
+        device=${folder##*/}
+        return 0
+    done
+    return 1
+}
+
+# await_usb VENDOR:PRODUCT WHAT: likewise, and udev has seen it.
+await_usb() {
+    wait_until 30 find_device "$1" || fail "no $2"
+    udevadm settle
+}
+
+redirect_listens() {
+    [[ -n $(ss -Hltn "sport = :4000") ]]
+}
+
+# redirect VENDOR:PRODUCT: Debian's usbredirect gives the device to one guest, at tcp:127.0.0.1:4000. Sets redirecting.
+redirect() {
+    usbredirect --device "$1" --as 127.0.0.1:4000 >>usbredirect.log 2>&1 &
+    redirecting=$!
+    wait_until 10 redirect_listens || fail "usbredirect does not listen: $(<usbredirect.log)"
+}
+
+# Its guest has left, and with it usbredirect.
+expect_redirected() {
+    wait_until 10 ended "$redirecting" || fail "usbredirect does not notice that its guest has left"
+    wait "$redirecting" || true
+}
+
 # gadget_zero NAME UDC SPEED: the kernel's own source and sink, under the numbers that usbtest knows.
 gadget_zero() {
     local gadget=/sys/kernel/config/usb_gadget/$1

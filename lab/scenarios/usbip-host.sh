@@ -6,29 +6,13 @@
 # programs: usbip-client lab-probe
 # allow-log: usbip-host .*: reset
 
-# find_device VENDOR:PRODUCT: sets device to its bus id, once it is there.
-find_device() {
-    local folder
-    for folder in /sys/bus/usb/devices/*-*; do
-        [[ $(cat "$folder/idVendor" 2>/dev/null):$(cat "$folder/idProduct" 2>/dev/null) == "$1" ]] || continue
-        device=${folder##*/}
-        return 0
-    done
-    return 1
-}
-
 modprobe -a xhci-pci uhci-hcd usb-storage sd_mod usbhid snd-usb-audio usbip-host
 usbipd >usbipd.log 2>&1 &
 
-# await_device VENDOR:PRODUCT WHAT: likewise, and udev has seen it.
-await_device() {
-    wait_until 30 find_device "$1" || fail "no $2"
-    udevadm settle
-}
 server=tcp:127.0.0.1
 
 note "storage"
-await_device 46f4:0001 "usb-storage"
+await_usb 46f4:0001 "usb-storage"
 wait_until 20 block_device "$device" || fail "no disk"
 disk=$(block_device "$device")
 expected=$(sha256sum <"$disk")
@@ -46,14 +30,14 @@ rm -f copy
 report "storage: $size bytes read through usbip-host, the same as the kernel reads"
 
 note "the tablet's interrupts"
-await_device 0627:0001 "usb-tablet"
+await_usb 0627:0001 "usb-tablet"
 usbip bind -b "$device"
 usbip-client tree "$server" "$device"
 said=$(timeout 60 lab-probe hid "$server" "$device")
 report "tablet: $said"
 
 note "isochronous OUT, pending and cancelled"
-await_device 46f4:0002 "usb-audio"
+await_usb 46f4:0002 "usb-audio"
 usbip bind -b "$device"
 usbip-client tree "$server" "$device"
 said=$(timeout 60 lab-probe audio-cancel "$server" "$device")

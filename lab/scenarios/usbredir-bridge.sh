@@ -23,7 +23,7 @@ wait_until 10 test -S usbip.socket || fail "usbip-server does not listen"
     -device "usb-redir,chardev=redirected,bus=usb.0,bootindex=0,pcap=$LAB_OUT/bridge.pcap" >"$LAB_OUT/qemu.log" 2>&1 &
 machine=$!
 wait_until 20 test -S usb.socket || fail "QEMU does not listen"
-bridge unix:usbip.socket 1-1 unix:usb.socket >bridge.log &
+bridge to-usbredir unix:usbip.socket 1-1 unix:usb.socket >bridge.log &
 bridge=$!
 status=0
 wait_until 30 ended "$machine" || fail "the boot sector does not run"

@@ -1,23 +1,17 @@
 //! Uses USB devices of other machines by USB/IP. `usbip-client --help` says how.
 
-#![allow(clippy::disallowed_types, reason = "a program opens files")]
-
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use examples::{
-    Access, Address, Failure, Host, HostError, ImportError, Keeper, Network, Progress, RawImage,
-    ReadDisk, Stream, Vhci, WriteDisk, import_from, list, say,
+    Address, DiskCopy, Failure, Host, ImportError, Keeper, Network, Stream, Vhci, import_from,
+    list, say,
 };
 use lexopt::prelude::*;
-use msc_bot::Unit;
-use usb_transfer::{DeviceDescriptors, Segments};
 use usbip_proto::vhci::{Hub, PortState};
 use usbip_proto::{BusId, DeviceRecord, Limits};
 
@@ -78,18 +72,12 @@ enum Command {
     Version,
     List(Address),
     Tree(Address, BusId),
-    Read(Address, BusId, Copy),
-    Write(Address, BusId, Copy),
+    Read(Address, BusId, DiskCopy),
+    Write(Address, BusId, DiskCopy),
     Attach(Address, BusId, Kernel, bool),
     Listen(Address, Option<BusId>, Vec<Network>, Kernel),
     Ports(Kernel),
     Detach(u16, Kernel),
-}
-
-/// What a disk is copied to or from.
-struct Copy {
-    file: PathBuf,
-    resume: bool,
 }
 
 struct Kernel {
@@ -125,7 +113,7 @@ impl Command {
         let copy = |option: &str| {
             let file = file.clone();
             let file = file.ok_or_else(|| format!("no file: --{option} FILE is missing"))?;
-            Ok::<_, String>(Copy { file, resume })
+            Ok::<_, String>(DiskCopy { file, resume })
         };
         let sysfs = sysfs.unwrap_or_else(|| Vhci::SYSFS.into());
         let kernel = Kernel { sysfs, port };
@@ -163,11 +151,16 @@ impl Command {
             Self::Version => say(concat!("usbip-client ", env!("CARGO_PKG_VERSION"))),
             Self::List(address) => print_list(address),
             Self::Tree(address, bus_id) => {
-                let (_, descriptors) = open(address, *bus_id)?;
+                let mut host = Host::open(address, *bus_id).map_err(failed(address))?;
+                let descriptors = host.enumerate().map_err(failed(address))?;
                 say(descriptors.to_string().trim_end())
             }
-            Self::Read(address, bus_id, copy) => read(address, *bus_id, copy),
-            Self::Write(address, bus_id, copy) => write(address, *bus_id, copy),
+            Self::Read(address, bus_id, copy) => {
+                copy.read(address, || Host::open(address, *bus_id))
+            }
+            Self::Write(address, bus_id, copy) => {
+                copy.write(address, || Host::open(address, *bus_id))
+            }
             Self::Attach(address, bus_id, kernel, false) => attach(address, *bus_id, kernel),
             Self::Attach(address, bus_id, kernel, true) => {
                 let keeper = Keeper::new(vhci(kernel)?, note).map_err(Failure::failed)?;
@@ -193,14 +186,14 @@ fn vhci(kernel: &Kernel) -> Result<Vhci, Failure> {
 }
 
 /// Whatever fails between here and the server is told with its address.
-fn at(address: &Address) -> impl Fn(ImportError) -> Failure + '_ {
+fn failed<E: Display>(address: &Address) -> impl Fn(E) -> Failure + '_ {
     move |error| Failure::Failed(format!("{address}: {error}"))
 }
 
 fn print_list(address: &Address) -> Result<(), Failure> {
     let stream = address.connect().and_then(Stream::new);
-    let mut stream = stream.map_err(|error| at(address)(error.into()))?;
-    let devices = list(&mut stream, Limits::default()).map_err(at(address))?;
+    let mut stream = stream.map_err(|error| failed(address)(ImportError::from(error)))?;
+    let devices = list(&mut stream, Limits::default()).map_err(failed(address))?;
     for device in devices {
         say(line(&device))?;
     }
@@ -230,118 +223,9 @@ fn line(device: &DeviceRecord) -> String {
     )
 }
 
-fn open(address: &Address, bus_id: BusId) -> Result<(Host, DeviceDescriptors), Failure> {
-    let failed = |error| Failure::Failed(format!("{address}: {error}"));
-    let mut host = Host::open(address, bus_id).map_err(failed)?;
-    let descriptors = host.enumerate().map_err(failed)?;
-    Ok((host, descriptors))
-}
-
-/// What is read again of a file that is continued, to see that it belongs to the disk.
-const OVERLAP: u64 = 1 << 20;
-
-fn read(address: &Address, bus_id: BusId, copy: &Copy) -> Result<(), Failure> {
-    let path = copy.file.display();
-    let mistake = |error: io::Error| {
-        Failure::Mistake(match error.kind() {
-            io::ErrorKind::AlreadyExists => format!("{path}: exists; --resume continues it"),
-            _ => format!("{path}: {error}"),
-        })
-    };
-    // Without a mistake in its name, and without a file where there is no disk.
-    let resumed = copy.resume.then(|| open_for_update(&copy.file)).transpose();
-    let resumed = resumed.map_err(mistake)?;
-    if resumed.is_none() && copy.file.symlink_metadata().is_ok() {
-        return Err(mistake(io::ErrorKind::AlreadyExists.into()));
-    }
-    let (mut host, descriptors) = open(address, bus_id)?;
-    let file = match resumed {
-        Some(file) => file,
-        None => File::create_new(&copy.file).map_err(mistake)?,
-    };
-    let length = file.metadata().map_err(mistake)?.len();
-
-    let mut progress = Progress::new(0);
-    let mut old = Vec::new();
-    let mut done = 0;
-    let sink = |unit: &Unit, mut offset: u64, data: Segments| {
-        for piece in data {
-            let known = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let (again, new) = piece.split_at(known.min(piece.len()));
-            old.resize(again.len(), 0);
-            file.read_exact_at(&mut old, offset)?;
-            if old != again {
-                let wrong = format!("{path}: is not the beginning of this disk");
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, wrong));
-            }
-            file.write_all_at(new, offset + again.len() as u64)?;
-            offset += piece.len() as u64;
-        }
-        done = offset;
-        progress.set_total(unit.capacity());
-        progress.show(offset);
-        Ok(())
-    };
-    // Rounded down, since a write may have been cut anywhere.
-    let start = (length / OVERLAP).saturating_sub(1) * OVERLAP;
-    let result = host.use_disk(&descriptors, &mut ReadDisk::new(start, sink));
-    drop(progress);
-    let unit = result.map_err(|error| interrupted(address, &error, done))?;
-    if length > unit.capacity() {
-        return Err(Failure::Mistake(format!(
-            "{path}: {length} bytes are more than the disk has, {}",
-            unit.capacity()
-        )));
-    }
-    file.sync_all()
-        .map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
-    say(format_args!("read: {} bytes", unit.capacity()))
-}
-
-fn open_for_update(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-}
-
-fn write(address: &Address, bus_id: BusId, copy: &Copy) -> Result<(), Failure> {
-    let image = RawImage::open(&copy.file, Access::ReadOnly).map_err(Failure::mistake)?;
-    // What is there already is compared here.
-    let image = image.copying();
-    let length = image.size();
-    let (mut host, descriptors) = open(address, bus_id)?;
-    let mut progress = Progress::new(length);
-    let mut done = 0;
-    let mut job = WriteDisk::new(image, length, copy.resume, |bytes| {
-        done = bytes;
-        progress.show(bytes);
-    });
-    let result = host.use_disk(&descriptors, &mut job);
-    drop(job);
-    drop(progress);
-    result.map_err(|error| interrupted(address, &error, done))?;
-    say(format_args!("written: {length} bytes"))
-}
-
-/// How a copy ended before it was complete.
-fn interrupted(address: &Address, error: &HostError, done: u64) -> Failure {
-    match error {
-        HostError::Local(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            Failure::mistake(error)
-        }
-        error if done > 0 => Failure::Failed(format!(
-            "{address}: {error}; {done} bytes are copied, --resume goes on there"
-        )),
-        error => Failure::Failed(format!("{address}: {error}")),
-    }
-}
-
 fn attach(address: &Address, bus_id: BusId, kernel: &Kernel) -> Result<(), Failure> {
     let vhci = vhci(kernel)?;
-    let (record, socket) = import_from(address, bus_id).map_err(at(address))?;
+    let (record, socket) = import_from(address, bus_id).map_err(failed(address))?;
     let speed = record.speed_code();
     let speed = speed.speed().ok_or_else(|| {
         Failure::Failed(format!(

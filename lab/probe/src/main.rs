@@ -2,55 +2,68 @@
 //! data, leaves isochronous transfers pending, cancels them, and insists that each transfer
 //! completes once.
 //!
-//! `lab-probe hid ADDR BUSID` asks a HID device for reports by its idle rate.
-//! `lab-probe audio-cancel ADDR BUSID` cancels isochronous OUT transfers that are pending.
-//! `lab-probe audio-play ADDR BUSID` waits until as many are completed.
+//! `lab-probe hid DEVICE` asks a HID device for reports by its idle rate.
+//! `lab-probe bulk-cancel DEVICE` cancels bulk IN transfers to which the device has nothing to say.
+//! `lab-probe audio-cancel DEVICE` cancels isochronous OUT transfers that are pending.
+//! `lab-probe audio-play DEVICE` waits until as many are completed.
 //!
-//! Each prints one line.
+//! DEVICE is ADDR BUSID of a USB/IP server, or ADDR of a usbredir host. Each prints one line.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::env;
 
 use bytes::Bytes;
-use examples::{Address, Host, HostError, Stream, patiently};
+use examples::{Address, Host, HostError, Stream, StreamError};
 use usb_descriptors::{
     DescriptorType, Direction, EndpointAddress, LanguageId, RequestType, SetupPacket, Speed,
     TransferType,
 };
 use usb_transfer::{
-    Completion, DeviceDescriptors, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, Status,
-    Transfer, TransferId, TransferIds,
+    Completion, DeviceDescriptors, Flags, Frontend, Function, HostEvent, IsoPacket, Kind, Payload,
+    Status, Transfer, TransferId, TransferIds, Wire,
 };
-use usbip_proto::Limits;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [what, address, bus_id] = &arguments[..] else {
-        panic!("usage: lab-probe hid|audio-cancel|audio-play ADDR BUSID");
-    };
-    let address: Address = address.parse().expect("an address");
-    let bus_id = bus_id.parse().expect("a bus id");
-    let import = || {
-        let stream = Stream::new(address.connect()?)?;
-        Host::import(stream, bus_id, Limits::default())
-    };
-    let mut host = patiently(import, HostError::is_busy).expect("a device");
+    let address = |text: &str| text.parse::<Address>().expect("an address");
+    match &arguments[..] {
+        [what, server, bus_id] => {
+            let bus_id = bus_id.parse().expect("a bus id");
+            probe(what, Host::open(&address(server), bus_id));
+        }
+        [what, host] => {
+            let socket = address(host).connect().expect("a host");
+            probe(
+                what,
+                Host::take(Stream::new(socket).expect("a socket"), None),
+            );
+        }
+        _ => panic!("usage: lab-probe hid|bulk-cancel|audio-cancel|audio-play ADDR [BUSID]"),
+    }
+}
+
+fn probe<D: Wire + Function>(what: &str, host: Result<Host<D>, HostError>)
+where
+    HostError: From<StreamError<D::Error>>,
+{
+    let mut host = host.expect("a device");
     let device = host.enumerate().expect("descriptors");
     let mut probe = Probe {
         host,
         user: User::default(),
     };
     probe.control(SetupPacket::set_configuration(1));
-    match what.as_str() {
+    match what {
         "hid" => probe.hid(&device),
+        "bulk-cancel" => probe.bulk_cancel(&device),
         "audio-cancel" => probe.audio_cancel(&device),
         "audio-play" => probe.audio_play(&device),
         other => panic!("no such probe: {other}"),
     }
 }
 
-struct Probe {
-    host: Host,
+struct Probe<D> {
+    host: Host<D>,
     user: User,
 }
 
@@ -97,7 +110,10 @@ fn set_idle(interface: u8, rate: u8) -> SetupPacket {
     }
 }
 
-impl Probe {
+impl<D: Wire + Function> Probe<D>
+where
+    HostError: From<StreamError<D::Error>>,
+{
     fn hid(&mut self, device: &DeviceDescriptors) {
         const REPORTS: usize = 20;
         const PENDING: usize = 8;
@@ -123,6 +139,24 @@ impl Probe {
         let cancelled = self.user.take(Status::CANCELLED).len();
         assert_eq!((late + cancelled, self.user.done.len()), (PENDING, 0));
         println!("{REPORTS} reports, then {cancelled} pending cancelled and {late} more reports");
+    }
+
+    fn bulk_cancel(&mut self, device: &DeviceDescriptors) {
+        const PENDING: usize = 4;
+        let found = find(device, TransferType::Bulk, Direction::In);
+        for _ in 0..PENDING {
+            let id = self.user.ids.mint();
+            let transfer = Transfer::data_in(id, found.endpoint, found.packet.into());
+            self.user.submit(transfer);
+        }
+        // The answer shows that they have arrived.
+        self.control(ASK);
+        assert_eq!(self.user.done.len(), 0, "the device has something to say");
+        self.cancel_all();
+        let cancelled = self.user.take(Status::CANCELLED).len();
+        assert_eq!((cancelled, self.user.done.len()), (PENDING, 0));
+        self.control(ASK);
+        println!("{cancelled} pending cancelled");
     }
 
     fn audio_cancel(&mut self, device: &DeviceDescriptors) {
