@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use lexopt::{Parser, ValueExt};
 use msc_bot::{
-    BlockSize, BotDevice, BotError, BotOptions, LogicalUnit, MassStorage, UasDevice, UnitOptions,
+    BlockSize, BotDevice, BotError, BotOptions, LogicalUnit, MassStorage, ShortIn, UasDevice,
+    UnitOptions,
 };
 use usb_descriptors::Speed;
 
@@ -108,6 +109,8 @@ pub struct DiskOptions {
     pub discard: bool,
     /// The media may be taken out.
     pub removable: bool,
+    /// How Bulk-Only Transport ends data of which there is less than the host expects.
+    pub short_in: ShortIn,
     /// The serial number; `None`: made from the path of the first image.
     pub serial: Option<String>,
 }
@@ -126,6 +129,7 @@ impl Default for DiskOptions {
             write_cache: true,
             discard: false,
             removable: false,
+            short_in: ShortIn::Pad,
             serial: None,
         }
     }
@@ -142,6 +146,8 @@ impl DiskOptions {
   --cache MODE          writeback: what is written is durable when the host flushes, or
                         writethrough: when the write is complete [default: writeback]
   --discard             blocks that the host gives back become holes in the image
+  --short-in POLICY     where Bulk-Only Transport has less data than the host expects: pad it with
+                        zeros, or stall, which some hosts cannot take [default: pad]
 ";
 
     /// Reads the value of an option, if it is one of these.
@@ -156,6 +162,7 @@ impl DiskOptions {
             "block-size" => self.block_size = Some(arguments.value()?.parse_with(block_size)?),
             "cache" => self.write_cache = arguments.value()?.parse_with(cache)?,
             "discard" => self.discard = true,
+            "short-in" => self.short_in = arguments.value()?.parse_with(short_in)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -187,7 +194,8 @@ impl DiskOptions {
         let device = BotOptions::new(self.speed)
             .manufacturer(VENDOR)
             .product(PRODUCT)
-            .serial(&serial);
+            .serial(&serial)
+            .short_in(self.short_in);
         let device: Result<Box<dyn MassStorage + Send>, BotError> = if self.uas {
             UasDevice::new(device, units).map(|device| Box::new(device) as _)
         } else {
@@ -272,6 +280,14 @@ fn cache(mode: &str) -> Result<bool, &'static str> {
         "writeback" => Ok(true),
         "writethrough" => Ok(false),
         _ => Err("a cache is writeback or writethrough"),
+    }
+}
+
+fn short_in(policy: &str) -> Result<ShortIn, &'static str> {
+    match policy {
+        "pad" => Ok(ShortIn::Pad),
+        "stall" => Ok(ShortIn::Stall),
+        _ => Err("what is short is to pad or to stall"),
     }
 }
 

@@ -107,6 +107,10 @@ fn a_bad_command_line_is_refused() {
             "cannot parse argument \"520\": a block has 512 or 4096 bytes",
         ),
         (
+            &["--short-in", "cut"],
+            "cannot parse argument \"cut\": what is short is to pad or to stall",
+        ),
+        (
             &["--port", "many"],
             "cannot parse argument \"many\": a port is a number from 0 to 65535",
         ),

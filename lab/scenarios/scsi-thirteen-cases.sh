@@ -1,6 +1,6 @@
-# about: what host and disk mean by a data phase, all thirteen cases: the right ones pass, the others take one reset
+# about: all thirteen cases of host and disk on a data phase, padded or stalled: the right pass, the others take one reset
 # tier: full
-# timeout: 180
+# timeout: 300
 # programs: attach-disk
 # allow-log: reset .*-speed
 
@@ -8,10 +8,6 @@ load_vhci
 modprobe sg
 truncate -s 16M disk.img
 head -c 4096 /dev/urandom >f
-attach attach-disk disk.img --speed high
-sg=$(compgen -G "/sys/block/${disk##*/}/device/scsi_generic/sg*")
-sg=/dev/${sg##*/}
-
 test_unit_ready='00 00 00 00 00 00'
 read_10='28 00 00 00 00 00 00 00'
 write_10='2a 00 00 00 00 00 00 00'
@@ -47,22 +43,27 @@ try() {
     sg_turs "$sg" || sg_turs "$sg" || fail "case $number: the disk does not work any more"
 }
 
-try 1 0 -- "$test_unit_ready"
-try 2 1 -- "$read_10 01 00"
-try 3 1 -- "$write_10 01 00"
-try 4 0 -r 512 -- "$test_unit_ready"
-try 5 0 -r 1024 -- "$read_10 01 00"
-try 6 0 -r 512 -- "$read_10 01 00"
-try 7 1 -r 512 -- "$read_10 02 00"
-try 8 1 -r 512 -- "$write_10 01 00"
-try 9 0 -s 512 -i f -- "$test_unit_ready"
-try 10 1 -s 512 -i f -- "$read_10 01 00"
-try 11 0 -s 1024 -i f -- "$write_10 01 00"
-try 12 0 -s 512 -i f -- "$write_10 01 00"
-try 13 1 -s 512 -i f -- "$write_10 02 00"
-# Some hosts allow for more in the command than in the wrapper.
-try inquiry 0 -r 36 -- '12 00 00 00 ff 00'
-report "1 4 5 6 9 11 12: good; 2 3 7 8 10 13: one reset each; none timed out"
-
-kill -TERM "$pid"
-expect_detached "$pid" "$port" "$bus_id"
+for policy in pad stall; do
+    note "what is short: $policy"
+    attach attach-disk disk.img --speed high --short-in "$policy"
+    sg=$(compgen -G "/sys/block/${disk##*/}/device/scsi_generic/sg*")
+    sg=/dev/${sg##*/}
+    try 1 0 -- "$test_unit_ready"
+    try 2 1 -- "$read_10 01 00"
+    try 3 1 -- "$write_10 01 00"
+    try 4 0 -r 512 -- "$test_unit_ready"
+    try 5 0 -r 1024 -- "$read_10 01 00"
+    try 6 0 -r 512 -- "$read_10 01 00"
+    try 7 1 -r 512 -- "$read_10 02 00"
+    try 8 1 -r 512 -- "$write_10 01 00"
+    try 9 0 -s 512 -i f -- "$test_unit_ready"
+    try 10 1 -s 512 -i f -- "$read_10 01 00"
+    try 11 0 -s 1024 -i f -- "$write_10 01 00"
+    try 12 0 -s 512 -i f -- "$write_10 01 00"
+    try 13 1 -s 512 -i f -- "$write_10 02 00"
+    # Some hosts allow for more in the command than in the wrapper.
+    try inquiry 0 -r 36 -- '12 00 00 00 ff 00'
+    kill -TERM "$pid"
+    expect_detached "$pid" "$port" "$bus_id"
+    report "$policy: 1 4 5 6 9 11 12 good; 2 3 7 8 10 13 one reset each; none timed out"
+done

@@ -21,7 +21,9 @@ mod scsi;
 mod uas;
 
 pub use block::{BlockError, BlockOp, BlockSize, BlockToken, Lun};
-pub use bot::{BotDevice, BotError, BotOptions, Initiator, NoBulkOnly, ScsiError, Ticket, Unit};
+pub use bot::{
+    BotDevice, BotError, BotOptions, Initiator, NoBulkOnly, ScsiError, ShortIn, Ticket, Unit,
+};
 pub use mass_storage::MassStorage;
 pub use scsi::{LogicalUnit, MediumEvent, Sense, SenseKey, Task, UnitEvent, UnitOptions};
 pub use uas::UasDevice;

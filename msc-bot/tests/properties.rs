@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 use bench::{BULK_IN, BULK_OUT, cbw, disk, pattern};
 use bytes::Bytes;
-use msc_bot::{BlockError, BlockOp, BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit};
+use msc_bot::{
+    BlockError, BlockOp, BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit, ShortIn,
+};
 use proptest::prelude::*;
 use usb_descriptors::{Direction, SetupPacket, Speed};
 use usb_transfer::{
@@ -133,10 +135,10 @@ struct World {
 }
 
 impl World {
-    fn new(size: BlockSize) -> Self {
+    fn new(size: BlockSize, short_in: ShortIn) -> Self {
         let unit = || LogicalUnit::new(disk(size, BLOCKS));
         let read_only = LogicalUnit::new(disk(size, BLOCKS).read_only(true));
-        let options = BotOptions::new(Speed::High);
+        let options = BotOptions::new(Speed::High).short_in(short_in);
         let mut world = Self {
             device: BotDevice::new(options, [unit(), unit(), read_only]).unwrap(),
             size: u64::from(size.get()),
@@ -347,9 +349,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn invariants_hold_whatever_comes(large: bool, acts in prop::collection::vec(act(), 1..120)) {
+    fn invariants_hold_whatever_comes(
+        large: bool, stalls: bool, acts in prop::collection::vec(act(), 1..120),
+    ) {
         let size = if large { BlockSize::BYTES_4096 } else { BlockSize::BYTES_512 };
-        let mut world = World::new(size);
+        let short_in = if stalls { ShortIn::Stall } else { ShortIn::Pad };
+        let mut world = World::new(size, short_in);
         for act in acts {
             world.act(act);
         }

@@ -12,7 +12,7 @@ use usb_transfer::{
 
 use super::options::{BULK_IN, BULK_OUT, INTERFACE};
 use super::wrapper::{CommandStatus, CommandWrapper, StatusWrapper};
-use super::{BotError, BotOptions, request};
+use super::{BotError, BotOptions, ShortIn, request};
 use crate::arena::Arena;
 use crate::scsi::READ_CHUNK;
 use crate::{
@@ -35,7 +35,8 @@ const MAX_IN: u32 = 16 << 20;
 /// and [`finish`](Self::finish). When a host's command is malformed, of another direction or
 /// another length than the unit's, it does what BOT 1.0 (clause 6) allows without a stall: data
 /// that is missing is padded with zeros, data that is too much is swallowed, the rest is in the
-/// status. Only a command wrapper that is not valid stalls, until the host resets the transport.
+/// status. Only a command wrapper that is not valid stalls, until the host resets the transport –
+/// and with [`ShortIn::Stall`] the end of data that is short.
 ///
 /// * A read is asked of the store when its command comes, before the host asks for the data.
 ///   What the store gives reaches the host's transfer uncopied.
@@ -82,6 +83,7 @@ const MAX_IN: u32 = 16 << 20;
 #[derive(Debug)]
 pub struct BotDevice {
     control: ControlEndpoint,
+    short_in: ShortIn,
     units: Vec<LogicalUnit>,
     /// Answers for the units that are not there.
     absent: LogicalUnit,
@@ -204,6 +206,7 @@ impl BotDevice {
             unit.place(Lun::new(number).ok_or(BotError::TooManyUnits)?, count);
         }
         Ok(Self {
+            short_in: options.short_in,
             control: ControlEndpoint::new(options.descriptors(uas)?),
             units,
             absent: LogicalUnit::absent(),
@@ -354,11 +357,22 @@ impl BotDevice {
 
     /// Goes to the status when all is moved and the outcome is known.
     fn settle(&mut self) {
-        if let Stage::Data(exchange) = &self.stage {
-            if let (0, Some(status)) = (exchange.left(), exchange.outcome) {
-                self.stage = Stage::Status(exchange.status(status));
+        let Stage::Data(exchange) = &self.stage else {
+            return;
+        };
+        let Some(status) = exchange.outcome else {
+            return;
+        };
+        let is_short = exchange.left() > 0;
+        if is_short {
+            let has_all = exchange.direction == Direction::In && exchange.data.is_empty();
+            if self.short_in == ShortIn::Pad || !has_all {
+                return;
             }
+            // The status is held until the host has cleared the halt.
+            self.control.set_halted(BULK_IN, true);
         }
+        self.stage = Stage::Status(exchange.status(status));
     }
 
     /// Completes the oldest IN transfer if there is what it waits for.
@@ -382,8 +396,11 @@ impl BotDevice {
                     }
                     let mut data = exchange.data.split_to(size);
                     let relevant = u32::try_from(data.len()).unwrap_or(u32::MAX);
-                    data.push_zeros(size.saturating_sub(data.len()));
-                    exchange.moved = exchange.moved.saturating_add(piece);
+                    if self.short_in == ShortIn::Pad {
+                        data.push_zeros(size.saturating_sub(data.len()));
+                    }
+                    let moved = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                    exchange.moved = exchange.moved.saturating_add(moved);
                     exchange.relevant = exchange.relevant.saturating_add(relevant);
                     Completion::new(id, Status::COMPLETED, Actual::In(data))
                 }

@@ -9,7 +9,7 @@ mod wrapper;
 
 pub use device::BotDevice;
 pub use initiator::{Initiator, NoBulkOnly, ScsiError, Ticket, Unit};
-pub use options::{BotError, BotOptions};
+pub use options::{BotError, BotOptions, ShortIn};
 
 /// Class requests (BOT 1.0, table 3.1 and 3.2): `bmRequestType` and `bRequest`.
 mod request {

@@ -44,6 +44,30 @@ pub struct BotOptions {
     manufacturer: String,
     product: String,
     serial: String,
+    pub(super) short_in: ShortIn,
+}
+
+/// What becomes of a data phase for which the host expects more than the unit has: cases 4, 5, 7
+/// and 8 of the thirteen. BOT 1.0 (6.7.2) allows both; the residue in the status is the same, as
+/// only data of the unit counts.
+///
+/// ```
+/// use msc_bot::{BotOptions, ShortIn};
+/// use usb_descriptors::Speed;
+/// let options = BotOptions::new(Speed::High).short_in(ShortIn::Stall);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum ShortIn {
+    /// It is filled up with zeros. No host has to recover from anything, so this is for all of
+    /// them: some firmware cannot clear a halt, and some hosts reset the device instead.
+    #[default]
+    Pad,
+    /// It ends with what there is, and the IN endpoint halts; the status waits until the host has
+    /// cleared the halt. Less goes over the wire, and a host shows whether it can do this.
+    #[doc(alias = "StallIn")]
+    Stall,
 }
 
 impl BotOptions {
@@ -62,7 +86,15 @@ impl BotOptions {
             manufacturer: String::from("pid.codes"),
             product: String::from("USB Disk"),
             serial: String::from("000000000001"),
+            short_in: ShortIn::default(),
         }
+    }
+
+    /// How a data phase ends for which there is less than the host expects.
+    #[must_use]
+    pub const fn short_in(mut self, short_in: ShortIn) -> Self {
+        self.short_in = short_in;
+        self
     }
 
     /// The vendor's number.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use msc_bot::{
     BlockError, BlockOp, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, ScsiError,
-    Ticket, UnitOptions,
+    ShortIn, Ticket, UnitOptions,
 };
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed};
 use usb_transfer::{
@@ -149,7 +149,19 @@ impl Bench {
         bench
     }
 
+    /// Of a device that stalls where data is short.
+    pub fn stalling(options: UnitOptions) -> Self {
+        let stall = BotOptions::new(Speed::High).short_in(ShortIn::Stall);
+        let mut bench = Self::with(stall, vec![options]);
+        assert_eq!(bench.set_configuration(1), Status::COMPLETED);
+        bench
+    }
+
     pub fn unconfigured(units: Vec<UnitOptions>) -> Self {
+        Self::with(BotOptions::new(Speed::High), units)
+    }
+
+    fn with(device: BotOptions, units: Vec<UnitOptions>) -> Self {
         let bytes = |unit: &UnitOptions| usize::try_from(unit.capacity()).unwrap_or(0).min(1 << 24);
         let stores = units
             .iter()
@@ -157,7 +169,7 @@ impl Bench {
             .collect();
         let units = units.into_iter().map(LogicalUnit::new);
         Self {
-            device: BotDevice::new(BotOptions::new(Speed::High), units).unwrap(),
+            device: BotDevice::new(device, units).unwrap(),
             stores,
             ids: TransferIds::default(),
             completions: BTreeMap::new(),
@@ -316,6 +328,11 @@ impl Bench {
 
     pub fn clear_halt(&mut self, endpoint: u8) -> Status {
         self.control([2, 1, 0, 0, endpoint, 0, 0, 0]).0
+    }
+
+    /// What GET_STATUS says of an endpoint.
+    pub fn is_halted(&mut self, endpoint: u8) -> bool {
+        self.control([0x82, 0, 0, 0, endpoint, 0, 2, 0]).1 == [1, 0]
     }
 
     pub fn recover(&mut self) {
