@@ -2,6 +2,7 @@
 #![allow(
     clippy::pedantic,
     clippy::restriction,
+    clippy::type_complexity,
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
@@ -399,6 +400,76 @@ fn another_setting_or_a_reset_cancels_all_and_forgets_all() {
         let data = host.ask_data(1, 512);
         assert_eq!(host.data(data)[..], host.store.disk[1536..2048]);
         assert_eq!(host.report(1), (SENSE, 1, 0));
+        host.assert_quiet();
+    }
+}
+
+#[test]
+fn nothing_is_handed_out_before_all_of_before_is_finished() {
+    fn configure(host: &mut Host) {
+        host.control(SetupPacket::set_configuration(1));
+        host.control(SetupPacket::set_interface(0, 1));
+    }
+    fn manage(host: &mut Host, function: u8) {
+        host.manage(50, function, 0);
+        assert_eq!(host.report(50), (RESPONSE, 50, 0));
+    }
+    // With the status of the next command: resets are told.
+    let ways: [(&str, u8, fn(&mut Host)); 7] = [
+        ("SET_CONFIGURATION", 2, configure),
+        ("SET_INTERFACE", 2, |host| {
+            host.control(SetupPacket::set_interface(0, 1));
+        }),
+        // Of a port; also how a frontend ends, after which another host comes.
+        ("reset", 2, |host| {
+            host.device.reset();
+            configure(host);
+        }),
+        ("ABORT TASK SET", 0, |host| manage(host, 0x02)),
+        ("CLEAR TASK SET", 0, |host| manage(host, 0x04)),
+        ("LOGICAL UNIT RESET", 2, |host| manage(host, 0x08)),
+        ("I_T NEXUS RESET", 2, |host| manage(host, 0x10)),
+    ];
+    for (name, status, way) in ways {
+        let mut host = Host::new(Speed::High);
+        host.serving = false;
+        // Four at the store, and one that is not handed out.
+        for tag in 1..=5 {
+            host.command(tag, 0, &read_10(0, 1));
+        }
+        let mut old: Vec<_> = (0..4).map(|_| host.device.poll_block().unwrap()).collect();
+        way(&mut host);
+        assert_eq!(host.device.poll_block(), None, "{name}");
+        host.command(6, 0, &[0; 6]);
+        assert_eq!(host.report(6), (SENSE, 6, status), "{name}");
+        host.command(7, 0, &write_10(0, 1));
+        assert_eq!(host.report(7), (WRITE_READY, 7, 0), "{name}");
+        host.give_data(7, &[7; 512]);
+        while let Some(one) = old.pop() {
+            assert_eq!(
+                host.device.poll_block(),
+                None,
+                "{name}: {} are out",
+                old.len() + 1
+            );
+            for _ in 0..2 {
+                host.device.finish(one.token(), Ok(Segments::zeros(512)));
+            }
+        }
+        let new = host.device.poll_block().unwrap();
+        assert!(
+            matches!(&new, BlockOp::Write { data, .. } if data[..] == [7; 512]),
+            "{name}"
+        );
+        assert_eq!(
+            host.device.poll_block(),
+            None,
+            "{name}: what was not handed out is gone"
+        );
+        host.serve(&new);
+        host.run();
+        assert_eq!(host.report(7), (SENSE, 7, 0), "{name}");
+        host.done.clear();
         host.assert_quiet();
     }
 }
