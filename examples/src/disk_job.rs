@@ -21,8 +21,8 @@ pub trait DiskJob {
 
 /// Bytes that are asked for at once.
 const PIECE: u32 = 1 << 20;
-/// While one piece is looked at, the next is under way.
-const AHEAD: usize = 2;
+/// While one piece is looked at, the next are under way: on a long link, commands of several.
+const AHEAD: usize = 8;
 
 /// Blocks of a piece, of those that are left.
 fn blocks_of_piece(unit: &Unit, left: u64) -> u32 {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use msc_bot::{Initiator, NoBulkOnly, ScsiError, Unit};
+use msc_bot::{Initiator, NoMassStorage, ScsiError, Unit};
 use thiserror::Error;
 use usb_descriptors::Speed;
 use usb_transfer::{
@@ -53,7 +53,7 @@ pub enum HostError {
     Descriptors(Status),
     /// It is no disk.
     #[error(transparent)]
-    NoDisk(#[from] NoBulkOnly),
+    NoDisk(#[from] NoMassStorage),
     /// The disk does not do what it was asked.
     #[error("disk: {0}")]
     Disk(#[from] ScsiError),

@@ -16,14 +16,14 @@ extern crate std;
 mod arena;
 mod block;
 mod bot;
+mod host;
 mod mass_storage;
 mod scsi;
 mod uas;
 
 pub use block::{BlockError, BlockOp, BlockSize, BlockToken, Lun};
-pub use bot::{
-    BotDevice, BotError, BotOptions, Initiator, NoBulkOnly, ScsiError, ShortIn, Ticket, Unit,
-};
+pub use bot::{BotDevice, BotError, BotOptions, ShortIn};
+pub use host::{Initiator, NoMassStorage, ScsiError, Ticket, Unit};
 pub use mass_storage::MassStorage;
 pub use scsi::{LogicalUnit, MediumEvent, Sense, SenseKey, Task, UnitEvent, UnitOptions};
 pub use uas::UasDevice;

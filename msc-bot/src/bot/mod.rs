@@ -2,14 +2,13 @@
 //! revision 1.0; here "BOT 1.0").
 
 mod device;
-mod initiator;
 mod options;
 mod transport;
 mod wrapper;
 
 pub use device::BotDevice;
-pub use initiator::{Initiator, NoBulkOnly, ScsiError, Ticket, Unit};
 pub use options::{BotError, BotOptions, ShortIn};
+pub(crate) use transport::{Pipes, Transport, get_max_lun};
 
 /// Class requests (BOT 1.0, table 3.1 and 3.2): `bmRequestType` and `bRequest`.
 mod request {

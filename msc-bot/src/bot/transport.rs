@@ -4,10 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
-use bytes::Bytes;
-use usb_descriptors::{
-    ClassCode, Direction, EndpointAddress, RequestType, SetupPacket, TransferType,
-};
+use usb_descriptors::{ClassCode, Direction, EndpointAddress, SetupPacket, TransferType};
 use usb_transfer::{
     Actual, Completion, DeviceDescriptors, HostEvent, Segments, Status, Transfer, TransferId,
     TransferIds,
@@ -15,7 +12,9 @@ use usb_transfer::{
 
 use super::request;
 use super::wrapper::{CommandStatus, CommandWrapper, StatusWrapper};
+use crate::Sense;
 use crate::arena::Arena;
+use crate::host::{self, DataPhase, End, Event, Place};
 
 /// How often a status is asked for again before the transport is reset: after a stall, and after
 /// a read that a stall of the data called off (BOT 1.0, figure 2, has one).
@@ -23,9 +22,8 @@ const STATUS_READS: u8 = 3;
 
 /// Where the function is in the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Pipes {
-    pub(super) configuration: u8,
-    pub(super) interface: u8,
+pub(crate) struct Pipes {
+    pub(crate) place: Place,
     bulk_in: EndpointAddress,
     bulk_out: EndpointAddress,
     /// The status may be asked for while the data is still to come.
@@ -39,7 +37,7 @@ const QEMU_STORAGE: (u16, u16) = (0x46f4, 0x0001);
 
 impl Pipes {
     /// The first interface that is Bulk-Only in its first setting.
-    pub(super) fn find(device: &DeviceDescriptors) -> Option<Self> {
+    pub(crate) fn find(device: &DeviceDescriptors) -> Option<Self> {
         let product = device
             .device()
             .map(|found| (found.vendor_id(), found.product_id()));
@@ -58,8 +56,11 @@ impl Pipes {
                     })
                 };
                 Some(Self {
-                    configuration: configuration.value(),
-                    interface: interface.number(),
+                    place: Place {
+                        configuration: configuration.value(),
+                        interface: interface.number(),
+                        alternate: 0,
+                    },
                     bulk_in: bulk(Direction::In)?,
                     bulk_out: bulk(Direction::Out)?,
                     queues_status,
@@ -69,32 +70,8 @@ impl Pipes {
     }
 }
 
-/// The data phase of a command.
-#[derive(Clone, Debug)]
-pub(super) enum DataPhase {
-    None,
-    In(u32),
-    Out(Bytes),
-}
-
-/// What became of a request or a command.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    /// Its data, without padding, and how many of the bytes that the host expected to move were
-    /// not moved or are not relevant.
-    Passed { data: Segments, missing: u32 },
-    /// The sense says why.
-    Failed,
-    /// A control request was not answered with success.
-    Refused(Status),
-    /// The device broke the transport's rules; it was reset and works again.
-    Recovered,
-    /// It does not work any more.
-    Dead(Status),
-}
-
-#[derive(Debug)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     pipes: Pipes,
     ids: TransferIds,
     events: VecDeque<HostEvent>,
@@ -103,7 +80,10 @@ pub(super) struct Transport {
     tag: u32,
     arena: Arena,
     stage: Stage,
-    outcome: Option<Outcome>,
+    /// Of the command that is under way.
+    key: u64,
+    asks_sense: bool,
+    event: Option<Event>,
 }
 
 #[derive(Debug)]
@@ -171,7 +151,7 @@ impl Part {
 }
 
 impl Transport {
-    pub(super) fn new(pipes: Pipes) -> Self {
+    pub(crate) fn new(pipes: Pipes) -> Self {
         Self {
             pipes,
             ids: TransferIds::default(),
@@ -180,52 +160,21 @@ impl Transport {
             tag: 0,
             arena: Arena::new(),
             stage: Stage::Idle,
-            outcome: None,
+            key: 0,
+            asks_sense: false,
+            event: None,
         }
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Idle) && self.outcome.is_none()
-    }
-
-    pub(super) fn pending(&self) -> usize {
-        self.out.len()
-    }
-
-    pub(super) fn outcome(&mut self) -> Option<Outcome> {
-        self.outcome.take()
-    }
-
-    pub(super) fn poll(&mut self) -> Option<HostEvent> {
-        let event = self.events.pop_front();
-        if let Some(HostEvent::Submit(transfer)) = &event {
-            self.out.push(transfer.id);
-        }
-        event
-    }
-
-    /// Asks the device something on endpoint 0.
-    pub(super) fn control(&mut self, setup: SetupPacket) {
-        let id = self.ask(setup);
-        self.stage = Stage::Control(id);
     }
 
     /// Sends a command. Wrapper, data and (but for a quirk) status are asked for together; the
     /// device takes and gives them one after the other.
-    pub(super) fn command(&mut self, command: &[u8], data: DataPhase) {
+    fn send(&mut self, command: &[u8], data: DataPhase) {
         self.tag = self.tag.wrapping_add(1);
         let mut block = [0; 16];
         for (to, from) in block.iter_mut().zip(command) {
             *to = *from;
         }
-        let (direction, expected) = match &data {
-            DataPhase::None => (Direction::Out, 0),
-            DataPhase::In(length) => (Direction::In, *length),
-            DataPhase::Out(data) => {
-                let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-                (Direction::Out, length)
-            }
-        };
+        let (direction, expected) = data.extent();
         let wrapper = CommandWrapper {
             tag: self.tag,
             data_length: expected,
@@ -267,53 +216,6 @@ impl Transport {
             self.read_status(&mut exchange);
         }
         self.stage = Stage::Command(exchange);
-    }
-
-    /// Gives all up; nothing is asked of the device any more but a reset, which is the last event.
-    pub(super) fn close(&mut self, status: Status) {
-        if !matches!(self.stage, Stage::Dead) {
-            self.events.clear();
-            self.events.push_back(HostEvent::Reset);
-            self.stage = Stage::Dead;
-            self.outcome = Some(Outcome::Dead(status));
-        }
-    }
-
-    pub(super) fn complete(&mut self, completion: Completion) {
-        let Some(at) = self.out.iter().position(|id| *id == completion.id) else {
-            return;
-        };
-        self.out.swap_remove(at);
-        let status = completion.status;
-        if matches!(status, Status::DISCONNECTED | Status::SHUTDOWN) {
-            return self.close(status);
-        }
-        match mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Control(id) if id == completion.id => {
-                self.outcome = Some(match (status, completion.actual) {
-                    (Status::COMPLETED, Actual::In(data)) => Outcome::Passed { data, missing: 0 },
-                    (Status::COMPLETED, Actual::Out(_)) => Outcome::Passed {
-                        data: Segments::new(),
-                        missing: 0,
-                    },
-                    (status, _) => Outcome::Refused(status),
-                });
-            }
-            Stage::Command(mut exchange) => {
-                self.take(&mut exchange, completion);
-                self.judge(exchange);
-            }
-            Stage::Clearing(id, exchange) if id == completion.id => {
-                if status.is_completed() {
-                    self.judge(exchange);
-                } else {
-                    self.recover();
-                }
-            }
-            Stage::Recovering(id, step) if id == completion.id => self.recovered(step, status),
-            // Of something given up.
-            other => self.stage = other,
-        }
     }
 
     fn submit(&mut self, transfer: Transfer) -> Part {
@@ -431,23 +333,35 @@ impl Transport {
         let Some(answer) = answer else {
             return self.recover();
         };
-        self.outcome = Some(match answer.status {
+        let Exchange {
+            expected, moved, ..
+        } = exchange;
+        let mut data = exchange.received;
+        match answer.status {
+            CommandStatus::PhaseError => self.recover(),
+            CommandStatus::Failed if self.asks_sense => self.end(End::Failed(None)),
+            CommandStatus::Failed => {
+                // REQUEST SENSE (SPC-4, 6.39), fixed format.
+                self.asks_sense = true;
+                self.send(&[0x03, 0, 0, 0, 18, 0], DataPhase::In(18));
+            }
             CommandStatus::Passed => {
-                let Exchange {
-                    expected, moved, ..
-                } = exchange;
                 // Of what was moved, the rest may be padding, or not processed (BOT 1.0, 5.2).
                 let relevant = moved.min(expected.saturating_sub(answer.residue));
-                let mut data = exchange.received;
                 data.truncate(usize::try_from(relevant).unwrap_or(usize::MAX));
-                Outcome::Passed {
-                    data,
-                    missing: expected.saturating_sub(relevant),
-                }
+                let missing = expected.saturating_sub(relevant);
+                self.end(if self.asks_sense {
+                    End::Failed(Sense::parse(&data.to_bytes()))
+                } else {
+                    End::Passed { data, missing }
+                });
             }
-            CommandStatus::Failed => Outcome::Failed,
-            CommandStatus::PhaseError => return self.recover(),
-        });
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.asks_sense = false;
+        self.event = Some(Event::Ended(self.key, end));
     }
 
     fn recover(&mut self) {
@@ -455,7 +369,7 @@ impl Transport {
             request_type: request::TYPE_OUT,
             request: request::RESET,
             value: 0,
-            index: u16::from(self.pipes.interface),
+            index: u16::from(self.pipes.place.interface),
             length: 0,
         });
         self.stage = Stage::Recovering(id, Recovery::Reset);
@@ -463,29 +377,103 @@ impl Transport {
 
     fn recovered(&mut self, step: Recovery, status: Status) {
         if !status.is_completed() {
-            return self.close(status);
+            return host::Transport::close(self, status);
         }
         let (endpoint, next) = match step {
             Recovery::Reset => (self.pipes.bulk_in, Recovery::ClearIn),
             Recovery::ClearIn => (self.pipes.bulk_out, Recovery::ClearOut),
             Recovery::ClearOut => {
-                self.outcome = Some(Outcome::Recovered);
-                return;
+                return self.end(End::Broken);
             }
         };
         let id = self.ask(SetupPacket::clear_halt(endpoint));
         self.stage = Stage::Recovering(id, next);
     }
+}
 
-    /// The request for the highest unit number (BOT 1.0, table 3.2).
-    pub(super) fn get_max_lun(&self) -> SetupPacket {
-        let request_type: RequestType = request::TYPE_IN;
-        SetupPacket {
-            request_type,
-            request: request::GET_MAX_LUN,
-            value: 0,
-            index: u16::from(self.pipes.interface),
-            length: 1,
+impl host::Transport for Transport {
+    fn may_start(&self, _data: &DataPhase) -> bool {
+        matches!(self.stage, Stage::Idle) && self.event.is_none()
+    }
+
+    fn control(&mut self, setup: SetupPacket) {
+        let id = self.ask(setup);
+        self.stage = Stage::Control(id);
+    }
+
+    fn command(&mut self, key: u64, command: &[u8], data: DataPhase) {
+        self.key = key;
+        self.send(command, data);
+    }
+
+    fn event(&mut self) -> Option<Event> {
+        self.event.take()
+    }
+
+    fn poll(&mut self) -> Option<HostEvent> {
+        let event = self.events.pop_front();
+        if let Some(HostEvent::Submit(transfer)) = &event {
+            self.out.push(transfer.id);
         }
+        event
+    }
+
+    fn pending(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Gives all up; nothing is asked of the device any more but a reset, which is the last event.
+    fn close(&mut self, status: Status) {
+        if !matches!(self.stage, Stage::Dead) {
+            self.events.clear();
+            self.events.push_back(HostEvent::Reset);
+            self.stage = Stage::Dead;
+            self.event = Some(Event::Dead(status));
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let Some(at) = self.out.iter().position(|id| *id == completion.id) else {
+            return;
+        };
+        self.out.swap_remove(at);
+        let status = completion.status;
+        if matches!(status, Status::DISCONNECTED | Status::SHUTDOWN) {
+            return host::Transport::close(self, status);
+        }
+        match mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Control(id) if id == completion.id => {
+                self.event = Some(Event::Answer(match (status, completion.actual) {
+                    (Status::COMPLETED, Actual::In(data)) => Ok(data),
+                    (Status::COMPLETED, Actual::Out(_)) => Ok(Segments::new()),
+                    (status, _) => Err(status),
+                }));
+            }
+            Stage::Command(mut exchange) => {
+                self.take(&mut exchange, completion);
+                self.judge(exchange);
+            }
+            Stage::Clearing(id, exchange) if id == completion.id => {
+                if status.is_completed() {
+                    self.judge(exchange);
+                } else {
+                    self.recover();
+                }
+            }
+            Stage::Recovering(id, step) if id == completion.id => self.recovered(step, status),
+            // Of something given up.
+            other => self.stage = other,
+        }
+    }
+}
+
+/// The request for the highest unit number (BOT 1.0, table 3.2).
+pub(crate) const fn get_max_lun(interface: u8) -> SetupPacket {
+    SetupPacket {
+        request_type: request::TYPE_IN,
+        request: request::GET_MAX_LUN,
+        value: 0,
+        index: interface as u16,
+        length: 1,
     }
 }

@@ -4,13 +4,18 @@
 mod data;
 mod device;
 mod management;
+mod pipes;
+mod recovery;
 mod task;
+mod transport;
 mod unit;
 
 use usb_descriptors::build::{BuildError, Endpoint, Interface};
 use usb_descriptors::{ClassCode, EndpointAddress};
 
 pub use device::UasDevice;
+pub(crate) use pipes::Pipes;
+pub(crate) use transport::Transport;
 
 /// Pipes of the device, the same at every speed. Data has the endpoints of Bulk-Only Transport.
 const COMMAND: EndpointAddress = EndpointAddress::from_byte(0x04);

@@ -1,5 +1,7 @@
 //! The information units that are exchanged (UAS r04, clause 6).
 
+use usb_descriptors::Direction;
+
 use crate::{Lun, Sense};
 
 /// From the host.
@@ -51,9 +53,10 @@ const READ_READY: u8 = 0x06;
 const WRITE_READY: u8 = 0x07;
 
 /// Status codes (SAM-5, table 33).
-const GOOD: u8 = 0x00;
+pub(super) const GOOD: u8 = 0x00;
 const CHECK_CONDITION: u8 = 0x02;
-const TASK_SET_FULL: u8 = 0x28;
+pub(super) const BUSY: u8 = 0x08;
+pub(super) const TASK_SET_FULL: u8 = 0x28;
 
 /// The longest that is sent: a sense with its data.
 pub(super) const LONGEST: usize = 16 + 18;
@@ -86,6 +89,43 @@ impl Request {
             }
             _ => Err(Some(tag)),
         }
+    }
+}
+
+impl Request {
+    /// The longest that is sent: a command.
+    const LONGEST: usize = 32;
+
+    /// The unit, and how long it is (UAS r04, tables 11 and 16).
+    pub(super) fn to_bytes(self) -> ([u8; Self::LONGEST], usize) {
+        let mut bytes = [0; Self::LONGEST];
+        let (head, command_bytes) = bytes.split_at_mut(16);
+        let (id, tag, lun, length) = match self {
+            Self::Command { tag, lun, command } => {
+                command_bytes.copy_from_slice(&command);
+                (COMMAND, tag, lun, 32)
+            }
+            Self::TaskManagement {
+                tag,
+                function,
+                task,
+                lun,
+            } => {
+                let [t0, t1] = task.to_be_bytes();
+                if let Some(about) = head.get_mut(4..8) {
+                    about.copy_from_slice(&[function, 0, t0, t1]);
+                }
+                (TASK_MANAGEMENT, tag, lun, 16)
+            }
+        };
+        let [t0, t1] = tag.to_be_bytes();
+        if let Some(start) = head.first_chunk_mut() {
+            *start = [id, 0, t0, t1];
+        }
+        if let Some(number) = head.get_mut(9) {
+            *number = lun.map_or(0, Lun::get);
+        }
+        (bytes, length)
     }
 }
 
@@ -143,5 +183,88 @@ impl Report {
             }
         }
         (bytes, length)
+    }
+}
+
+/// What a host is told of a tag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    /// It is to move the data of the command.
+    Ready(Direction),
+    /// The status code, and the sense.
+    Status(u8, Option<Sense>),
+    Response(u8),
+}
+
+impl Told {
+    /// The longest that is read: what Linux asks for (`drivers/usb/storage/uas.c`), a sense of 96
+    /// bytes.
+    pub(super) const LONGEST: u32 = 16 + 96;
+
+    /// Reads a unit with its tag; `None` where it is not known or too short.
+    pub(super) fn parse(bytes: &[u8]) -> Option<(u16, Self)> {
+        let [id, _, t0, t1, rest @ ..] = bytes else {
+            return None;
+        };
+        let told = match *id {
+            READ_READY => Self::Ready(Direction::In),
+            WRITE_READY => Self::Ready(Direction::Out),
+            SENSE => {
+                let length = match bytes.get(14..16) {
+                    Some([high, low]) => usize::from(u16::from_be_bytes([*high, *low])),
+                    _ => 0,
+                };
+                let data = bytes.get(16..).unwrap_or(&[]);
+                let data = data.get(..length).unwrap_or(data);
+                Self::Status(*rest.get(2)?, Sense::parse(data))
+            }
+            RESPONSE => Self::Response(*rest.get(3)?),
+            _ => return None,
+        };
+        Some((u16::from_be_bytes([*t0, *t1]), told))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn requests_round_trip(tag: u16, task: u16, function: u8, lun in 0u8..16, command: [u8; 16]) {
+            let lun = Lun::new(lun);
+            for request in [
+                Request::Command { tag, lun, command },
+                Request::TaskManagement { tag, function, task, lun },
+            ] {
+                let (bytes, length) = request.to_bytes();
+                prop_assert_eq!(Request::parse(&bytes[..length]), Ok(request));
+            }
+        }
+
+        #[test]
+        fn reports_are_told(tag: u16, key in 0u8..16, code: u8, qualifier: u8) {
+            let sense = Sense::new(crate::SenseKey(key), code, qualifier);
+            for (report, told) in [
+                (Report::ReadReady, Told::Ready(Direction::In)),
+                (Report::WriteReady, Told::Ready(Direction::Out)),
+                (Report::Status(Ok(())), Told::Status(GOOD, None)),
+                (Report::Status(Err(sense)), Told::Status(CHECK_CONDITION, Some(sense))),
+                (Report::TaskSetFull, Told::Status(TASK_SET_FULL, None)),
+                (Report::Response(Response::Succeeded), Told::Response(8)),
+            ] {
+                let (bytes, length) = report.to_bytes(tag);
+                prop_assert_eq!(Told::parse(&bytes[..length]), Some((tag, told)));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = (Request::parse(&bytes), Told::parse(&bytes));
+        }
     }
 }
