@@ -242,7 +242,7 @@ static UNKNOWN: Layout = Layout::new(
 );
 
 /// What a standard descriptor is made of, by its type alone; `None` for a class's or unknown type.
-pub(crate) fn layout(kind: DescriptorType) -> Option<&'static Layout> {
+pub(crate) const fn layout(kind: DescriptorType) -> Option<&'static Layout> {
     Some(match kind {
         DescriptorType::DEVICE => &DEVICE,
         DescriptorType::CONFIGURATION => &CONFIGURATION,

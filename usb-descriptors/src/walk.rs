@@ -72,7 +72,7 @@ impl<'a> Node<'a> {
     pub fn layout(&self) -> Option<&'static Layout> {
         let kind = self.descriptor.descriptor_type()?;
         standard::layout(kind)
-            .or_else(|| class::layout(self.class, self.placement(), self.descriptor))
+            .or_else(|| class::layout(self.class, self.placement(), self.descriptor.bytes()))
     }
 
     /// Its fields, in order of bytes; their bytes joined are the descriptor.

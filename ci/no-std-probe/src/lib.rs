@@ -2,6 +2,8 @@
 //! panic handler, and this does not compile.
 #![no_std]
 
+use usb_descriptors::build::constant;
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
@@ -17,10 +19,21 @@ impl core::fmt::Write for Count {
     }
 }
 
-/// Reads, checks and shows descriptors, without an allocator.
+/// Made when it is compiled.
+const DESCRIBED: constant::Configuration<'static> =
+    constant::Configuration::new(1).interfaces(&[constant::Interface::new(
+        0,
+        usb_descriptors::ClassCode::new(0xff, 0, 0),
+    )]);
+static BYTES: &[u8] = usb_descriptors::configuration!(DESCRIBED, usb_descriptors::Speed::High);
+
+/// Reads, checks and shows descriptors, and builds some, without an allocator.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_descriptors(first: u8) -> usize {
-    let device = [first; 64];
+    let mut device = [first; 64];
+    for (to, from) in device.iter_mut().zip(BYTES) {
+        *to = *from;
+    }
     let configuration = usb_descriptors::Configuration::parse(&device);
     let interfaces = configuration.map_or(0, |configuration| configuration.interfaces().count());
     let bytes = usb_descriptors::DeviceBytes::from_run(&device);

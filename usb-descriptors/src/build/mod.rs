@@ -21,9 +21,11 @@
 
 #[cfg(feature = "alloc")]
 mod configuration;
+pub mod constant;
 mod device;
 #[cfg(feature = "alloc")]
 mod endpoint;
+mod fields;
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
@@ -39,7 +41,8 @@ use crate::{CapabilityType, DescriptorType, EndpointAddress, Speed, TransferType
 pub use configuration::{Configuration, Interface};
 pub use device::Device;
 #[cfg(feature = "alloc")]
-pub use endpoint::{Endpoint, Synchronization, Usage};
+pub use endpoint::Endpoint;
+pub use fields::{Synchronization, Usage};
 
 /// Why a description cannot be built.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -140,6 +143,27 @@ pub enum BuildError {
         /// Where in the configuration.
         offset: usize,
     },
+}
+
+impl BuildError {
+    /// What is wrong, without where: for the compiler's messages, which
+    /// [`configuration!`](crate::configuration) makes of it.
+    #[must_use]
+    pub const fn explanation(&self) -> &'static str {
+        match self {
+            Self::TransferType { .. } => "an endpoint's type does not exist at this speed",
+            Self::ConfigurationValue => "a configuration has the value 0",
+            Self::ControlEndpoint => "endpoint 0 is described, which never has a descriptor",
+            Self::DuplicateEndpoint { .. } => "an endpoint is described twice",
+            Self::DuplicateSetting { .. } => "an alternate setting is described twice",
+            Self::Endpoint { .. } => "an endpoint has more than its type has at this speed",
+            Self::MaxPower { .. } => "more power than a port gives",
+            Self::TooLong { .. } => "more bytes than a length can say",
+            Self::DescriptorLength { .. } => "a class descriptor does not state its own length",
+            Self::StandardDescriptor { .. } => "a standard descriptor among those of the class",
+            Self::Lint { rule, .. } => rule.explanation(),
+        }
+    }
 }
 
 /// The BOS that a device must have at a speed: none up to high speed; USB 2.0 link power management

@@ -118,7 +118,7 @@ enum Family {
 }
 
 /// The one decision: what a type code means in a class at a place.
-fn family(class: ClassCode, placement: Placement, kind: DescriptorType) -> Option<Family> {
+const fn family(class: ClassCode, placement: Placement, kind: DescriptorType) -> Option<Family> {
     use Placement::{Endpoint, Interface};
     let ClassCode {
         class,
@@ -262,13 +262,16 @@ impl<'a> ClassDescriptor<'a> {
 }
 
 /// What a class descriptor is made of, however short it is; `None` where it is unknown.
-pub(crate) fn layout(
+pub(crate) const fn layout(
     class: ClassCode,
     placement: Placement,
-    descriptor: Descriptor<'_>,
+    bytes: &[u8],
 ) -> Option<&'static Layout> {
-    let bytes = descriptor.bytes();
-    match family(class, placement, descriptor.descriptor_type()?)? {
+    let &[_, kind, ..] = bytes else { return None };
+    let Some(family) = family(class, placement, DescriptorType(kind)) else {
+        return None;
+    };
+    match family {
         Family::Hid => Some(hid::HidDescriptor::LAYOUT),
         Family::Cdc => cdc::Functional::layout_for(bytes),
         Family::Audio1Control => audio::v1::Control::layout_for(bytes),
