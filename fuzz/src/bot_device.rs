@@ -2,16 +2,16 @@
 //! late, wrongly or not at all.
 //!
 //! Invariants: every transfer completes exactly once, those of one endpoint in order, a cancelled
-//! one at once; a unit has at most one operation at its store, whole blocks inside its capacity,
-//! of bounded length; a status repeats a tag that was sent with no more residue than was expected;
-//! a reset in any state, once the store has finished, gives a disk that reads back what is written.
+//! one at once; a unit has at most one operation at its store, of whole blocks inside its capacity,
+//! and none while one of before a reset is out; a status repeats a tag that was sent with no more
+//! residue than was expected; no call takes more than bounded memory; a reset of any kind in any
+//! state, once the store has finished, gives a disk that reads back what is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use msc_bot::{
-    BlockError, BlockOp, BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit, Lun,
-    UnitOptions,
+    BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit, Lun, ShortIn, UnitOptions,
 };
 use testkit::Decisions;
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed};
@@ -20,6 +20,7 @@ use usb_transfer::{
     TransferId, TransferIds,
 };
 
+use crate::store::{MARK, Store, bounded};
 use crate::{choices, split};
 
 const BULK_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
@@ -28,25 +29,21 @@ const BULK_OUT: EndpointAddress = EndpointAddress::from_byte(0x02);
 const BLOCKS: u64 = 96;
 /// The unit that takes no writes.
 const READ_ONLY: u8 = 1;
-/// The most that one operation moves.
-const MAX_OPERATION: u64 = 1 << 20;
+/// More than any transfer has use for.
+const LONG: u32 = 1 << 20;
 
 /// Runs the target: choices steer the host and the store; the bytes after them are what the host
 /// sends where it sends anything.
 pub fn run(input: &[u8]) {
     let (mut decisions, stream) = split(input);
-    let size = if decisions.chance() {
-        BlockSize::BYTES_4096
-    } else {
-        BlockSize::BYTES_512
-    };
-    let mut run = Run::new(decisions, stream, size);
+    let plan = decisions.byte();
+    let mut run = Run::new(decisions, stream, plan);
     run.configure();
     while !run.decisions.is_empty() {
         run.step();
         run.poll();
     }
-    run.recover();
+    run.recover(plan >> 2);
 }
 
 struct Run<'a> {
@@ -58,10 +55,7 @@ struct Run<'a> {
     pending: BTreeMap<TransferId, Transfer>,
     /// Bulk transfers that are pending, by `Direction`.
     order: [Vec<TransferId>; 2],
-    /// Operations at the store.
-    operations: BTreeMap<BlockToken, BlockOp>,
-    tokens: BTreeSet<BlockToken>,
-    disks: [Vec<u8>; 2],
+    store: Store,
     /// Bytes that each wrapper expected to move, by tag. Whatever starts like a wrapper is one.
     wrappers: BTreeMap<u32, u32>,
     next_tag: u32,
@@ -69,10 +63,20 @@ struct Run<'a> {
     status: Option<(u32, u8)>,
     /// What the last read brought, from the first byte on.
     received: Vec<u8>,
+    /// What the last request brought.
+    answer: Bytes,
 }
 
 impl<'a> Run<'a> {
-    fn new(decisions: Decisions<'a>, stream: &'a [u8], size: BlockSize) -> Self {
+    fn new(decisions: Decisions<'a>, stream: &'a [u8], plan: u8) -> Self {
+        let size = match plan & 1 {
+            0 => BlockSize::BYTES_512,
+            _ => BlockSize::BYTES_4096,
+        };
+        let short_in = match plan & 2 {
+            0 => ShortIn::Pad,
+            _ => ShortIn::Stall,
+        };
         let options = || {
             UnitOptions::new(size, BLOCKS)
                 .vendor("Vendor")
@@ -83,9 +87,9 @@ impl<'a> Run<'a> {
             options().discard(true),
             options().read_only(true).write_cache(false),
         ];
-        let device = BotDevice::new(BotOptions::new(Speed::High), units.map(LogicalUnit::new));
+        let device = BotOptions::new(Speed::High).short_in(short_in);
+        let device = BotDevice::new(device, units.map(LogicalUnit::new));
         let block = u64::from(size.get());
-        let disk = vec![0x80; (BLOCKS * block) as usize];
         Self {
             decisions,
             stream,
@@ -94,13 +98,12 @@ impl<'a> Run<'a> {
             ids: TransferIds::default(),
             pending: BTreeMap::new(),
             order: [Vec::new(), Vec::new()],
-            operations: BTreeMap::new(),
-            tokens: BTreeSet::new(),
-            disks: [disk.clone(), disk],
+            store: Store::new(2, BLOCKS, block, Lun::new(READ_ONLY)),
             wrappers: BTreeMap::new(),
             next_tag: 0,
             status: None,
             received: Vec::new(),
+            answer: Bytes::new(),
         }
     }
 
@@ -119,7 +122,7 @@ impl<'a> Run<'a> {
                 self.submit(Transfer::data_in(id, BULK_IN, length));
             }
             9 | 10 => {
-                let length = self.length().min(MAX_OPERATION as u32);
+                let length = self.length().min(LONG);
                 let fill = self.decisions.byte();
                 self.out(vec![fill; length as usize].into());
             }
@@ -143,7 +146,7 @@ impl<'a> Run<'a> {
             16 => {
                 // Never handed out, or finished before.
                 let token = BlockToken::from_u64(u64::from(choices::word(&mut self.decisions)));
-                if !self.operations.contains_key(&token) {
+                if !self.store.holds(token) {
                     self.device.finish(token, Ok(Segments::zeros(512)));
                 }
             }
@@ -152,9 +155,8 @@ impl<'a> Run<'a> {
                 0 => self.reset(),
                 1 => self.bulk_only_reset(),
                 2 => {
-                    let limit = MAX_OPERATION as u32;
                     let id = self.ids.mint();
-                    let transfer = choices::transfer(&mut self.decisions, id, limit);
+                    let transfer = choices::transfer(&mut self.decisions, id, LONG);
                     self.submit(transfer);
                 }
                 _ => self
@@ -200,7 +202,7 @@ impl<'a> Run<'a> {
             self.order[index(transfer.payload.direction())].push(transfer.id);
         }
         self.pending.insert(transfer.id, transfer.clone());
-        self.device.submit(transfer);
+        bounded(|| self.device.submit(transfer));
     }
 
     fn out(&mut self, data: Bytes) {
@@ -351,6 +353,7 @@ impl<'a> Run<'a> {
 
     fn reset(&mut self) {
         self.device.reset();
+        self.store.reset();
         self.poll();
         assert!(self.pending.is_empty(), "a reset completes all");
         if self.decisions.below(4) < 3 {
@@ -368,73 +371,15 @@ impl<'a> Run<'a> {
         let Some(operation) = self.device.poll_block() else {
             return;
         };
-        let lun = operation.lun();
-        let mut others = self.operations.values();
-        assert!(
-            others.all(|other| other.lun() != lun),
-            "one operation of a unit at a time"
-        );
-        let (offset, length) = extent(&operation);
-        assert!(length <= MAX_OPERATION, "bounded");
-        assert_eq!(
-            (offset % self.block, length % self.block),
-            (0, 0),
-            "whole blocks"
-        );
-        let end = offset.checked_add(length).expect("inside 64 bits");
-        assert!(end <= BLOCKS * self.block, "inside the capacity");
-        match operation {
-            BlockOp::Flush { .. } => {}
-            BlockOp::Read { .. } => assert!(length > 0),
-            BlockOp::Write { .. } | BlockOp::Zero { .. } => {
-                assert!(length > 0);
-                assert_ne!(lun.get(), READ_ONLY, "it takes no writes");
-            }
-        }
-        assert!(self.tokens.insert(operation.token()), "a token of its own");
-        self.operations.insert(operation.token(), operation);
+        let others = self.store.outstanding(Some(operation.lun()));
+        assert_eq!(others, 0, "one operation of a unit at a time");
+        self.store.take(operation);
     }
 
     fn finish_one(&mut self) {
-        let at = self.decisions.below(self.operations.len());
-        let Some(token) = self.operations.keys().nth(at).copied() else {
-            return;
-        };
-        let Some(operation) = self.operations.remove(&token) else {
-            return;
-        };
-        let result = match self.decisions.below(16) {
-            11 => Err(BlockError::Hardware),
-            12 => Err(BlockError::NoSpace),
-            13 => Err(BlockError::Medium {
-                offset: u64::from(choices::word(&mut self.decisions)),
-            }),
-            // More or less than was asked for.
-            14 => {
-                let count = self.decisions.below(2 * 4096);
-                Ok(Segments::zeros(count))
-            }
-            15 => Err(BlockError::WriteProtected),
-            _ => Ok(self.serve(&operation)),
-        };
-        self.device.finish(token, result);
-    }
-
-    /// Does what is asked. What the store holds never looks like a status wrapper.
-    fn serve(&mut self, operation: &BlockOp) -> Segments {
-        let disk = &mut self.disks[usize::from(operation.lun().get())];
-        let (offset, length) = extent(operation);
-        let place = offset as usize..(offset + length) as usize;
-        match operation {
-            BlockOp::Read { .. } => return Segments::from(disk[place].to_vec()),
-            BlockOp::Write { data, .. } => {
-                let bytes = disk[place].iter_mut().zip(data);
-                bytes.for_each(|(to, from)| *to = from | 0x80);
-            }
-            BlockOp::Zero { .. } => disk[place].fill(0),
-            BlockOp::Flush { .. } => {}
+        if let Some((token, result)) = self.store.finish_one(&mut self.decisions) {
+            bounded(|| self.device.finish(token, result));
         }
-        Segments::new()
     }
 
     fn poll(&mut self) {
@@ -458,6 +403,7 @@ impl<'a> Run<'a> {
                 assert_eq!(direction, Direction::In);
                 self.received(data);
             }
+            Actual::In(data) if transfer.endpoint.is_control() => self.answer = data.to_bytes(),
             Actual::Out(_) if transfer.endpoint == BULK_OUT => {
                 assert_eq!(direction, Direction::Out);
             }
@@ -495,12 +441,23 @@ impl<'a> Run<'a> {
     }
 
     /// Whatever was before: after a reset the disk works.
-    fn recover(&mut self) {
-        self.device.reset();
+    fn recover(&mut self, way: u8) {
+        // GET_CONFIGURATION.
+        self.control(SetupPacket::from_bytes([0x80, 8, 0, 0, 0, 0, 1, 0]));
+        self.poll();
+        let is_configured = self.answer[..] == [1];
+        match way & 3 {
+            1 | 2 if is_configured => self.bulk_only_reset(),
+            3 => self.configure(),
+            _ => {
+                self.device.reset();
+                self.configure();
+            }
+        }
         self.poll();
         assert!(self.pending.is_empty(), "a reset completes all");
-        self.configure();
-        while !self.operations.is_empty() {
+        self.store.reset();
+        while self.store.outstanding(None) > 0 {
             self.finish_one();
         }
         self.device.insert(Lun::ZERO, BLOCKS, false);
@@ -522,7 +479,7 @@ impl<'a> Run<'a> {
             Some((self.next_tag, 0)),
             "a write passes"
         );
-        let written = vec![self.next_tag as u8 | 0x80; block as usize];
+        let written = vec![self.next_tag as u8 | MARK; block as usize];
         self.received.clear();
         self.command(Direction::In, &[0x28, 0, 0, 0, 0, 5, 0, 0, 1, 0], block);
         assert_eq!(
@@ -531,7 +488,7 @@ impl<'a> Run<'a> {
             "a read passes"
         );
         assert!(self.received == written, "and brings what was written");
-        assert!(self.pending.is_empty() && self.operations.is_empty());
+        assert!(self.pending.is_empty() && self.store.outstanding(None) == 0);
     }
 
     /// A command with a store that serves at once.
@@ -548,9 +505,8 @@ impl<'a> Run<'a> {
         let id = self.ids.mint();
         self.submit(Transfer::data_in(id, BULK_IN, 13));
         self.poll_block();
-        while let Some((token, operation)) = self.operations.pop_first() {
-            let result = self.serve(&operation);
-            self.device.finish(token, Ok(result));
+        while let Some((token, result)) = self.store.serve_first() {
+            bounded(|| self.device.finish(token, result));
             self.poll_block();
         }
         self.poll();
@@ -561,16 +517,6 @@ const fn index(direction: Direction) -> usize {
     match direction {
         Direction::Out => 0,
         Direction::In => 1,
-    }
-}
-
-/// Offset and length of what an operation is about.
-fn extent(operation: &BlockOp) -> (u64, u64) {
-    match operation {
-        BlockOp::Read { offset, length, .. } => (*offset, u64::from(*length)),
-        BlockOp::Write { offset, data, .. } => (*offset, data.len() as u64),
-        BlockOp::Zero { offset, length, .. } => (*offset, *length),
-        BlockOp::Flush { .. } => (0, 0),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod initiator;
 pub mod seeds;
 pub mod serial;
 mod socket;
+mod store;
 pub mod uas_device;
 mod urb;
 pub mod usbip_client;

@@ -2,25 +2,23 @@
 //! wrongly, out of order or not at all.
 //!
 //! Invariants: every transfer completes exactly once, a cancelled one at once; no more operations
-//! are at the store than there are tags, each of whole blocks inside the capacity and of bounded
-//! length; a reset in any state, once the store has finished, gives a disk that reads back what is
-//! written.
+//! are at the store than there are tags, each of whole blocks inside the capacity, and none while
+//! one of before a reset is out; no call takes more than bounded memory; a reset in any state, once
+//! the store has finished, gives a disk that reads back what is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use bytes::Bytes;
-use msc_bot::{
-    BlockError, BlockOp, BlockSize, BlockToken, BotOptions, LogicalUnit, Lun, UasDevice,
-    UnitOptions,
-};
+use msc_bot::{BlockError, BlockSize, BotOptions, LogicalUnit, Lun, UasDevice, UnitOptions};
 use testkit::Decisions;
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed};
 use usb_transfer::{
-    Actual, Completion, Function, FunctionEvent, Kind, Segments, Status, StreamId, Transfer,
-    TransferId, TransferIds,
+    Actual, Completion, Function, FunctionEvent, Kind, Status, StreamId, Transfer, TransferId,
+    TransferIds,
 };
 
+use crate::store::{MARK, Store, bounded};
 use crate::{choices, split};
 
 const COMMAND: EndpointAddress = EndpointAddress::from_byte(0x04);
@@ -58,9 +56,7 @@ struct Run<'a> {
     has_streams: bool,
     ids: TransferIds,
     pending: BTreeMap<TransferId, Transfer>,
-    operations: BTreeMap<BlockToken, BlockOp>,
-    tokens: BTreeSet<BlockToken>,
-    disk: Vec<u8>,
+    store: Store,
     /// What came last on the pipes that bring something.
     status: Option<Bytes>,
     data: Option<Bytes>,
@@ -78,9 +74,7 @@ impl<'a> Run<'a> {
             has_streams: speed.is_super(),
             ids: TransferIds::default(),
             pending: BTreeMap::new(),
-            operations: BTreeMap::new(),
-            tokens: BTreeSet::new(),
-            disk: vec![0; (BLOCKS * BLOCK) as usize],
+            store: Store::new(1, BLOCKS, BLOCK, None),
             status: None,
             data: None,
         }
@@ -155,7 +149,7 @@ impl<'a> Run<'a> {
 
     fn submit(&mut self, transfer: Transfer) {
         self.pending.insert(transfer.id, transfer.clone());
-        self.device.submit(transfer);
+        bounded(|| self.device.submit(transfer));
     }
 
     /// On the stream of a tag, where the pipe has streams.
@@ -193,6 +187,7 @@ impl<'a> Run<'a> {
         self.control(SetupPacket::set_interface(0, 1));
         self.poll();
         assert!(self.pending.is_empty(), "a setting completes what it stops");
+        self.store.reset();
     }
 
     fn command(&mut self, tag: u16, lun: u8, command: &[u8]) {
@@ -262,51 +257,19 @@ impl<'a> Run<'a> {
     }
 
     fn poll_block(&mut self) {
-        let Some(operation) = self.device.poll_block() else {
-            return;
-        };
-        let (offset, length) = extent(&operation);
-        assert_eq!((offset % BLOCK, length % BLOCK), (0, 0), "whole blocks");
-        let end = offset.checked_add(length).expect("inside 64 bits");
-        assert!(end <= BLOCKS * BLOCK, "inside the capacity");
-        assert!(length > 0 || matches!(operation, BlockOp::Flush { .. }));
-        assert!(self.tokens.insert(operation.token()), "a token of its own");
-        self.operations.insert(operation.token(), operation);
-        assert!(self.operations.len() <= TASKS, "one for each command");
+        if let Some(operation) = self.device.poll_block() {
+            self.store.take(operation);
+            let count = self.store.outstanding(None);
+            assert!(count <= TASKS, "one for each command");
+        }
     }
 
     fn finish_one(&mut self) {
-        let at = self.decisions.below(self.operations.len());
-        let Some(token) = self.operations.keys().nth(at).copied() else {
-            return;
-        };
-        let Some(operation) = self.operations.remove(&token) else {
-            return;
-        };
-        let result = match self.decisions.below(16) {
-            12 => Err(BlockError::Hardware),
-            13 => Err(BlockError::Medium {
-                offset: u64::from(choices::word(&mut self.decisions)),
-            }),
-            14 => Ok(Segments::zeros(self.decisions.below(8192))),
-            15 => Err(BlockError::NoSpace),
-            _ => Ok(self.serve(&operation)),
-        };
-        self.device.finish(token, result);
-        // Once more: it is not out any longer.
-        self.device.finish(token, Err(BlockError::Hardware));
-    }
-
-    fn serve(&mut self, operation: &BlockOp) -> Segments {
-        let (offset, length) = extent(operation);
-        let place = offset as usize..(offset + length) as usize;
-        match operation {
-            BlockOp::Read { .. } => return Segments::from(self.disk[place].to_vec()),
-            BlockOp::Write { data, .. } => self.disk[place].copy_from_slice(data),
-            BlockOp::Zero { .. } => self.disk[place].fill(0),
-            BlockOp::Flush { .. } => {}
+        if let Some((token, result)) = self.store.finish_one(&mut self.decisions) {
+            bounded(|| self.device.finish(token, result));
+            // Once more: it is not out any longer.
+            self.device.finish(token, Err(BlockError::Hardware));
         }
-        Segments::new()
     }
 
     fn poll(&mut self) {
@@ -337,7 +300,7 @@ impl<'a> Run<'a> {
         self.poll();
         assert!(self.pending.is_empty(), "a reset completes all");
         self.configure();
-        while !self.operations.is_empty() {
+        while self.store.outstanding(None) > 0 {
             self.finish_one();
         }
         self.device.insert(Lun::ZERO, BLOCKS, false);
@@ -346,7 +309,7 @@ impl<'a> Run<'a> {
         for _ in 0..5 {
             self.whole(&[0; 6], None, 0);
         }
-        let content = vec![0x5a; 1024];
+        let content = vec![0x5a | MARK; 1024];
         let write = self.whole(&[0x2a, 0, 0, 0, 0, 5, 0, 0, 2, 0], Some(content.clone()), 0);
         assert_eq!(write, Some(0), "a write passes");
         let read = self.whole(&[0x28, 0, 0, 0, 0, 5, 0, 0, 2, 0], None, 1024);
@@ -355,7 +318,7 @@ impl<'a> Run<'a> {
             self.data.as_deref() == Some(&content[..]),
             "and brings what was written"
         );
-        assert!(self.pending.is_empty() && self.operations.is_empty());
+        assert!(self.pending.is_empty() && self.store.outstanding(None) == 0);
     }
 
     /// A command with all that belongs to it: its status.
@@ -384,22 +347,11 @@ impl<'a> Run<'a> {
     fn settle(&mut self) {
         loop {
             self.poll_block();
-            let Some((token, operation)) = self.operations.pop_first() else {
+            let Some((token, result)) = self.store.serve_first() else {
                 break;
             };
-            let result = self.serve(&operation);
-            self.device.finish(token, Ok(result));
+            bounded(|| self.device.finish(token, result));
         }
         self.poll();
-    }
-}
-
-/// Offset and length of what an operation is about.
-fn extent(operation: &BlockOp) -> (u64, u64) {
-    match operation {
-        BlockOp::Read { offset, length, .. } => (*offset, u64::from(*length)),
-        BlockOp::Write { offset, data, .. } => (*offset, data.len() as u64),
-        BlockOp::Zero { offset, length, .. } => (*offset, *length),
-        BlockOp::Flush { .. } => (0, 0),
     }
 }

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use fuzz::{TARGETS, seeds};
 
+/// Some targets ask how much a call takes.
+#[global_allocator]
+static ALLOCATOR: testkit::CountingAllocator = testkit::CountingAllocator;
+
 fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("corpus")

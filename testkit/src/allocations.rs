@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counting for each thread. A test binary makes it its own:
@@ -12,27 +13,28 @@ thread_local! {
 #[derive(Debug)]
 pub struct CountingAllocator;
 
-fn count() {
+fn count(size: usize) {
     // A thread that is being torn down is not a test.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
 }
 
 // SAFETY: every call is passed to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -48,4 +50,14 @@ pub fn allocations<T>(run: impl FnOnce() -> T) -> (u64, T) {
     let before = COUNT.with(Cell::get);
     let result = run();
     (COUNT.with(Cell::get) - before, result)
+}
+
+/// The bytes of the largest allocation that `run` makes on this thread; 0 where the allocator is
+/// another.
+pub fn largest_allocation<T>(run: impl FnOnce() -> T) -> (usize, T) {
+    let before = LARGEST.replace(0);
+    let result = run();
+    let largest = LARGEST.get();
+    LARGEST.set(before.max(largest));
+    (largest, result)
 }
