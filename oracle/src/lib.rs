@@ -2,7 +2,6 @@
 //!
 //! The declarations follow Debian's `usbredirparser.h` of version 0.13.
 
-use std::collections::VecDeque;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
@@ -64,8 +63,13 @@ pub struct Seen {
 
 struct State {
     parser: *mut Parser,
-    input: VecDeque<u8>,
+    input: Vec<u8>,
+    /// So many bytes of `input` were read.
+    taken: usize,
     output: Vec<u8>,
+    /// Whether what is written is kept, or only counted.
+    keeps_output: bool,
+    written: usize,
     seen: Vec<Seen>,
     /// Whether packets are kept, or only counted.
     keeps: bool,
@@ -140,21 +144,26 @@ extern "C" fn read(private: *mut c_void, into: *mut u8, count: c_int) -> c_int {
         let count = usize::try_from(count).unwrap_or(0);
         (state(private), std::slice::from_raw_parts_mut(into, count))
     };
-    let count = into.len().min(state.input.len());
-    let (front, back) = state.input.as_slices();
-    let first = count.min(front.len());
-    into[..first].copy_from_slice(&front[..first]);
-    into[first..count].copy_from_slice(&back[..count - first]);
-    state.input.drain(..count);
+    let rest = &state.input[state.taken..];
+    let count = into.len().min(rest.len());
+    into[..count].copy_from_slice(&rest[..count]);
+    state.taken += count;
+    if state.taken == state.input.len() {
+        state.input.clear();
+        state.taken = 0;
+    }
     count as c_int
 }
 
 extern "C" fn write(private: *mut c_void, from: *mut u8, count: c_int) -> c_int {
     // SAFETY: as in `read`.
-    unsafe {
+    let (state, from) = unsafe {
         let length = usize::try_from(count).unwrap_or(0);
-        let from = std::slice::from_raw_parts(from, length);
-        state(private).output.extend_from_slice(from);
+        (state(private), std::slice::from_raw_parts(from, length))
+    };
+    state.written += from.len();
+    if state.keeps_output {
+        state.output.extend_from_slice(from);
     }
     count
 }
@@ -204,8 +213,11 @@ impl Oracle {
         let parser = unsafe { usbredirparser_create() };
         let mut state = Box::new(State {
             parser,
-            input: VecDeque::new(),
+            input: Vec::new(),
+            taken: 0,
             output: Vec::new(),
+            keeps_output: true,
+            written: 0,
             seen: Vec::new(),
             keeps: true,
             count: 0,
@@ -233,9 +245,10 @@ impl Oracle {
         Self { state }
     }
 
-    /// Keeps no packets any more, but counts them.
+    /// Keeps no packets and no output any more, but counts them.
     pub fn count_only(&mut self) {
         self.state.keeps = false;
+        self.state.keeps_output = false;
     }
 
     /// Packets that were given to callbacks.
@@ -273,11 +286,12 @@ impl Oracle {
         std::mem::take(&mut self.state.output)
     }
 
-    /// As [`output`](Self::output), and forgets it.
-    pub fn discard(&mut self) {
+    /// As [`output`](Self::output), and tells only how many bytes have been written in all.
+    pub fn discard(&mut self) -> usize {
         // SAFETY: the parser is alive.
         unsafe { usbredirparser_do_write(self.state.parser) };
         self.state.output.clear();
+        self.state.written
     }
 
     /// Queues a data packet: 100 to 104, with the fixed part as in [`Seen`].
@@ -291,7 +305,6 @@ impl Oracle {
             other => panic!("{other} is no data packet"),
         };
         assert_eq!(fixed.len(), fixed_length(packet_type));
-        let mut fixed = fixed.to_vec();
         let length = c_int::try_from(data.len()).expect("short enough");
         // No data is a null pointer, or it is refused.
         let place = if data.is_empty() {
@@ -304,7 +317,7 @@ impl Oracle {
             send(
                 self.state.parser,
                 id,
-                fixed.as_mut_ptr(),
+                fixed.as_ptr().cast_mut(),
                 place.cast_mut(),
                 length,
             );

@@ -1,5 +1,6 @@
 //! Reading into the caller's buffer: how much room to keep, and taking payloads from its front.
 
+use alloc::boxed::Box;
 use core::num::NonZeroUsize;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -90,16 +91,17 @@ impl ReadAhead {
     /// assert_eq!(ReadAhead::take_payload(&mut rx, 12, 900).as_ptr(), place);
     /// assert_eq!(rx.len(), 88);
     /// ```
+    #[inline(always)]
     pub fn take_payload(rx: &mut BytesMut, header: usize, length: usize) -> Bytes {
         let total = header.saturating_add(length);
-        if length < TxQueue::COPY_BELOW || length < rx.capacity() / 2 {
-            let payload = rx.get(header..total);
-            let payload = payload.map(Bytes::copy_from_slice).unwrap_or_default();
-            rx.advance(total.min(rx.len()));
-            return payload;
-        }
-        if total > rx.len() {
+        let Some(payload) = rx.get(header..total) else {
             return Bytes::new();
+        };
+        if length < TxQueue::COPY_BELOW || length < rx.capacity() / 2 {
+            // As `Bytes::copy_from_slice`, which is not inlined.
+            let payload = Bytes::from(Box::<[u8]>::from(payload));
+            rx.advance(total);
+            return payload;
         }
         let mut payload = rx.split_to(total).freeze();
         payload.advance(header);

@@ -1,5 +1,6 @@
 //! Bytes in pieces, joined without copying.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -25,9 +26,13 @@ static ZEROS: [u8; 4096] = [0; 4096];
 pub struct Segments {
     /// Empty only if `tail` is empty too.
     head: Bytes,
-    /// No piece is empty, nor is the list. Most have none, which costs nothing to move or to drop.
-    tail: Option<Vec<Bytes>>,
+    /// No piece is empty, nor is the list. Most have none; boxed, so that those are quick to move.
+    tail: Option<Box<Tail>>,
 }
+
+/// The pieces behind the first.
+#[derive(Clone, Default, Debug)]
+struct Tail(Vec<Bytes>);
 
 impl Segments {
     /// Nothing.
@@ -52,7 +57,7 @@ impl Segments {
     pub fn len(&self) -> usize {
         self.tail
             .iter()
-            .flatten()
+            .flat_map(|tail| &tail.0)
             .fold(self.head.len(), |sum, piece| {
                 sum.saturating_add(piece.len())
             })
@@ -72,7 +77,7 @@ impl Segments {
         if self.head.is_empty() {
             self.head = piece;
         } else {
-            self.tail.get_or_insert_default().push(piece);
+            self.tail.get_or_insert_default().0.push(piece);
         }
     }
 
@@ -97,12 +102,12 @@ impl Segments {
         Some(&self.head)
             .filter(|head| !head.is_empty())
             .into_iter()
-            .chain(self.tail.iter().flatten())
+            .chain(self.tail.iter().flat_map(|tail| &tail.0))
     }
 
     /// The first piece, perhaps empty, and the others.
     pub(crate) fn into_parts(self) -> (Bytes, Option<Vec<Bytes>>) {
-        (self.head, self.tail)
+        (self.head, self.tail.map(|tail| tail.0))
     }
 
     /// Takes off the first `length` bytes, or all where there are fewer.
@@ -202,7 +207,7 @@ impl IntoIterator for Segments {
         Some(self.head)
             .filter(|head| !head.is_empty())
             .into_iter()
-            .chain(self.tail.unwrap_or_default())
+            .chain(self.tail.map(|tail| tail.0).unwrap_or_default())
     }
 }
 

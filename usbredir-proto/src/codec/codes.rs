@@ -268,8 +268,13 @@ packet_types! {
 }
 
 impl PacketType {
+    /// Whether data may follow.
+    pub(super) const fn is_data(self) -> bool {
+        matches!(self.0, 100..=104)
+    }
+
     /// Whether `role` may send it, if both sides have the capability for it.
-    pub(crate) const fn is_sent_by(self, role: Role) -> bool {
+    pub(super) const fn is_sent_by(self, role: Role) -> bool {
         matches!(
             (self.row(), role),
             (Some((_, Sender::Both, _)), _)
@@ -279,7 +284,7 @@ impl PacketType {
     }
 
     /// What both sides must be able to do for it to be sent.
-    pub(crate) const fn needs(self) -> Capabilities {
+    pub(super) const fn needs(self) -> Capabilities {
         match self.row() {
             Some((_, _, capability)) => capability,
             None => Capabilities::NONE,

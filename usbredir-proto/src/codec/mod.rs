@@ -4,9 +4,12 @@
 //! at a conversation or takes part in one without being either: a proxy, a test, a capture.
 
 mod codes;
+mod data;
 mod decode;
 mod encode;
 mod packet;
+mod tables;
+mod terms;
 
 use usb_descriptors::Direction;
 use usb_transfer::ReadAhead;
@@ -17,6 +20,7 @@ pub use packet::{DeviceConnect, EndpointEntry, EndpointInfo, Hello, InterfaceEnt
 
 use crate::wire::Width;
 use crate::{Capabilities, Limits};
+use terms::Terms;
 
 /// Which end of the wire.
 ///
@@ -90,6 +94,9 @@ pub struct Codec {
     /// What both can do, once the peer said hello.
     negotiated: Option<Capabilities>,
     limits: Limits,
+    /// The header of this and the following packets, in both directions.
+    width: Width,
+    terms: Terms,
     read_ahead: ReadAhead,
 }
 
@@ -101,6 +108,8 @@ impl Codec {
             role,
             ours: capabilities.settled(),
             negotiated: None,
+            width: Width::Narrow,
+            terms: Terms::new(role, None, &limits),
             limits,
             read_ahead: ReadAhead::default(),
         }
@@ -135,16 +144,11 @@ impl Codec {
             .is_some_and(|negotiated| negotiated.contains(capability))
     }
 
-    /// The header of this and the following packets, in both directions.
-    fn width(&self) -> Width {
-        if self.has(Capabilities::IDS_64_BITS) {
-            Width::Wide
-        } else {
-            Width::Narrow
-        }
-    }
-
     fn meet(&mut self, theirs: Capabilities) {
         self.negotiated = Some((self.ours & theirs.settled()).settled());
+        self.terms = Terms::new(self.role, self.negotiated, &self.limits);
+        if self.has(Capabilities::IDS_64_BITS) {
+            self.width = Width::Wide;
+        }
     }
 }

@@ -143,8 +143,9 @@ layouts! {
         stream: U32,
     }
     /// With 32bits_bulk_length.
-    BulkLength = 2 {
-        high: U16,
+    LongBulk = 10 {
+        bulk: Bulk,
+        length_high: U16,
     }
     /// `usb_redir_iso_packet`, `usb_redir_interrupt_packet`
     Packet = 4 {

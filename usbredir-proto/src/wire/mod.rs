@@ -7,10 +7,12 @@ use usb_transfer::TxQueue;
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::codec::PacketType;
+
 /// A header as far as both widths have it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
-    pub(crate) packet_type: u32,
+    pub(crate) packet_type: PacketType,
     /// Bytes that follow the header.
     pub(crate) length: u32,
     pub(crate) id: u64,
@@ -32,6 +34,14 @@ struct Wide {
     id: U64,
 }
 
+/// A header and what each packet of its type has.
+#[derive(IntoBytes, Immutable, Unaligned)]
+#[repr(C)]
+struct Start<H, T> {
+    header: H,
+    fixed: T,
+}
+
 /// Which header: the wide one after hellos that both had the capability for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Width {
@@ -50,12 +60,12 @@ impl Width {
     pub(crate) fn parse(self, rx: &[u8]) -> Option<Header> {
         match self {
             Self::Narrow => Narrow::ref_from_prefix(rx).ok().map(|(header, _)| Header {
-                packet_type: header.packet_type.get(),
+                packet_type: PacketType(header.packet_type.get()),
                 length: header.length.get(),
                 id: header.id.get().into(),
             }),
             Self::Wide => Wide::ref_from_prefix(rx).ok().map(|(header, _)| Header {
-                packet_type: header.packet_type.get(),
+                packet_type: PacketType(header.packet_type.get()),
                 length: header.length.get(),
                 id: header.id.get(),
             }),
@@ -64,28 +74,32 @@ impl Width {
 
     /// Queues a header and a fixed part as one. An id of more than 32 bits does not get here where
     /// it has no room.
-    pub(crate) fn put<T: IntoBytes + Immutable>(self, header: Header, fixed: &T, tx: &mut TxQueue) {
-        let (packet_type, length) = (header.packet_type.into(), header.length.into());
+    #[inline(always)]
+    pub(crate) fn put<T>(self, header: Header, fixed: T, tx: &mut TxQueue)
+    where
+        T: IntoBytes + Immutable + Unaligned,
+    {
+        let packet_type = header.packet_type.0.into();
+        let length = header.length.into();
         match self {
             Self::Narrow => {
                 let id = U32::new(u32::try_from(header.id).unwrap_or(u32::MAX));
-                let narrow = Narrow {
+                let header = Narrow {
                     packet_type,
                     length,
                     id,
                 };
-                tx.put_slice(narrow.as_bytes());
+                tx.put_slice(Start { header, fixed }.as_bytes());
             }
             Self::Wide => {
                 let id = U64::new(header.id);
-                let wide = Wide {
+                let header = Wide {
                     packet_type,
                     length,
                     id,
                 };
-                tx.put_slice(wide.as_bytes());
+                tx.put_slice(Start { header, fixed }.as_bytes());
             }
         }
-        tx.put_slice(fixed.as_bytes());
     }
 }
