@@ -57,7 +57,7 @@ Exit status: 0 after detaching; 1 if the connection failed; 2 if it cannot be at
     /// The value is missing or none of the option's.
     pub fn take(&mut self, option: &str, arguments: &mut Parser) -> Result<bool, lexopt::Error> {
         match option {
-            "speed" => self.speed = arguments.value()?.parse_with(speed)?,
+            "speed" => self.speed = arguments.value()?.parse_with(read_speed)?,
             "port" => self.port = Some(arguments.value()?.parse()?),
             "sysfs" => self.sysfs = arguments.value()?.into(),
             _ => return Ok(false),
@@ -66,7 +66,11 @@ Exit status: 0 after detaching; 1 if the connection failed; 2 if it cannot be at
     }
 }
 
-fn speed(name: &str) -> Result<Speed, &'static str> {
+/// The speed of a name.
+///
+/// # Errors
+/// A text that says which names there are.
+pub fn read_speed(name: &str) -> Result<Speed, &'static str> {
     match name {
         "low" => Ok(Speed::Low),
         "full" => Ok(Speed::Full),

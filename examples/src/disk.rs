@@ -6,7 +6,7 @@ use msc_bot::{BlockError, BlockOp, BotDevice, Lun, MassStorage, MediumEvent};
 use rustix::io::Errno;
 use usb_transfer::{Frame, Function, FunctionEvent, Segments, Transfer, TransferId};
 
-use crate::Store;
+use crate::{Local, Store};
 
 /// A [`BotDevice`], or another [`MassStorage`], that does its block operations itself, one at a
 /// time, each on the [`Store`] that is its unit's medium.
@@ -291,6 +291,12 @@ impl<S: Store, D: MassStorage> Function for Disk<S, D> {
 
     fn next_frame(&self) -> Option<Frame> {
         self.next.is_some().then_some(Frame::ZERO)
+    }
+}
+
+impl<S: Store + Send, D: MassStorage + Send> Local for Disk<S, D> {
+    fn close(&mut self) -> io::Result<()> {
+        self.flush()
     }
 }
 

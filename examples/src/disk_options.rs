@@ -12,7 +12,7 @@ use msc_bot::{
 };
 use usb_descriptors::Speed;
 
-use crate::{Access, Disk, Failure, ImageError, RawImage};
+use crate::{Access, Disk, Failure, ImageError, RawImage, read_speed};
 
 /// A disk in images, with or without USB Attached SCSI.
 pub type ImageDisk = Disk<RawImage, Box<dyn MassStorage + Send>>;
@@ -158,7 +158,7 @@ impl DiskOptions {
         match option {
             "lun" => self.units.push(UnitImage::parse(&arguments.value()?)),
             "uas" => self.uas = true,
-            "speed" => self.speed = arguments.value()?.parse_with(speed)?,
+            "speed" => self.speed = arguments.value()?.parse_with(read_speed)?,
             "block-size" => self.block_size = Some(arguments.value()?.parse_with(block_size)?),
             "cache" => self.write_cache = arguments.value()?.parse_with(cache)?,
             "discard" => self.discard = true,
@@ -256,15 +256,6 @@ pub(crate) fn blocks_of(
         )));
     }
     Ok(size / block)
-}
-
-fn speed(name: &str) -> Result<Speed, &'static str> {
-    match name {
-        "full" => Ok(Speed::Full),
-        "high" => Ok(Speed::High),
-        "super" => Ok(Speed::Super),
-        _ => Err("a speed is full, high or super"),
-    }
 }
 
 fn block_size(bytes: &str) -> Result<BlockSize, &'static str> {

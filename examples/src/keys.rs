@@ -1,6 +1,8 @@
 //! Typing on a keyboard, from another thread.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::io::Read;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::task::Waker;
 use std::vec;
 
 use usb_functions::{Keyboard, KeyboardEvent, KeyboardLayout, Leds, Modifiers, Stroke, Usage};
@@ -37,6 +39,42 @@ pub fn type_from(typed: Receiver<Vec<Stroke>>) -> impl FnMut(&mut Keyboard) {
         if ended && keyboard.waiting() == 0 {
             keyboard.detach();
         }
+    }
+}
+
+/// Passes on as strokes what `input` brings, and wakes the loop of the keyboard, until the end of
+/// the input, until the byte `end`, or until the keyboard is gone.
+pub fn type_input(
+    mut input: impl Read,
+    typed: &Sender<Vec<Stroke>>,
+    end: Option<u8>,
+    strokes: fn(&str) -> Vec<Stroke>,
+    waker: &Waker,
+) {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(count @ 1..) = input.read(&mut piece) {
+        let mut read = &piece[..count];
+        let end = read.iter().position(|byte| Some(*byte) == end);
+        if let Some(at) = end {
+            read = &read[..at];
+        }
+        bytes.extend_from_slice(read);
+        let rest = bytes.split_off(whole_characters(&bytes));
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        bytes = rest;
+        if typed.send(strokes(&text)).is_err() || end.is_some() {
+            break;
+        }
+        waker.wake_by_ref();
+    }
+}
+
+/// How many of the bytes are whole characters, or will never be.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::ffi::{OsStr, OsString};
 
-use lexopt::Parser;
+use lexopt::{Parser, ValueExt};
 use msc_bot::MassStorage as _;
-use usb_transfer::DeviceDescriptors;
 use usbip_proto::{BusId, DeviceId, DeviceRecord, RecordError};
 
 use crate::server::Device;
-use crate::{Address, DiskOptions, Failure, Relay, UnitImage, simulated, typed_strokes};
+use crate::simulated::Looks;
+use crate::{
+    Address, DiskOptions, Failure, LocalDevice, Relay, Sleeper, UnitImage, read_speed, simulated,
+    typed_strokes,
+};
 
 /// One kind of device, and the option of the programs by which it is asked for. To add one, write
 /// what opens it and a line in [`KINDS`].
@@ -50,18 +53,32 @@ pub const KINDS: &[Kind] = &[
         open: keyboard,
     },
     Kind {
+        option: "keys",
+        values: &["FILE"],
+        about: "a keyboard that types what FILE brings, such as /dev/stdin",
+        is_disk: false,
+        open: |wanted| simulated::keys(wanted.value(), wanted.looks),
+    },
+    Kind {
+        option: "tablet",
+        values: &["FILE"],
+        about: "a tablet that is moved by lines X Y [BUTTONS [WHEEL]] of FILE",
+        is_disk: false,
+        open: |wanted| simulated::tablet(wanted.value(), wanted.looks),
+    },
+    Kind {
         option: "serial",
         values: &[],
         about: "a serial port; its other end is a pseudo-terminal",
         is_disk: false,
-        open: |_| simulated::serial(),
+        open: |wanted| simulated::serial(wanted.looks),
     },
     Kind {
         option: "audio",
         values: &[],
         about: "a sound card that records what it plays",
         is_disk: false,
-        open: |_| simulated::audio(),
+        open: |wanted| simulated::audio(wanted.looks),
     },
     Kind {
         option: "relay",
@@ -79,6 +96,8 @@ pub struct Wanted {
     pub kind: &'static Kind,
     /// The values of the kind's option.
     pub values: Vec<OsString>,
+    /// What is said of a simulated device.
+    pub looks: Looks,
     /// What is said of a disk.
     pub disk: DiskOptions,
 }
@@ -91,28 +110,41 @@ impl Wanted {
     pub fn open(&self) -> Result<Offered, Failure> {
         (self.kind.open)(self)
     }
+
+    /// The first value.
+    fn value(&self) -> &OsStr {
+        self.values
+            .first()
+            .map_or(OsStr::new(""), OsString::as_os_str)
+    }
 }
 
-/// The devices that a command line asks for. An option of disks is of the disk before it; before
-/// the first device, of every disk.
+/// The devices that a command line asks for. An option is of the device before it; before the first
+/// one, of every device.
 #[derive(Debug, Default)]
 pub struct Devices {
     /// In their order.
     pub wanted: Vec<Wanted>,
+    every_looks: Looks,
     every_disk: DiskOptions,
 }
 
 impl Devices {
-    /// What the help says of the devices and their options.
+    /// What the help says of the devices that a program has, and of their options.
     #[must_use]
-    pub fn help() -> String {
-        let devices = KINDS.iter().map(|kind| {
+    pub fn help(has: fn(&Kind) -> bool) -> String {
+        let kinds = KINDS.iter().filter(|kind| has(kind));
+        let devices = kinds.map(|kind| {
             let usage = format!("--{} {}", kind.option, kind.values.join(" "));
             format!("  {usage:<21} {}\n", kind.about)
         });
         let (devices, options) = (devices.collect::<String>(), DiskOptions::HELP);
         format!(
-            "{devices}\nOptions of the disk before them, or, before all devices, of every disk:\n{options}"
+            "{devices}\nOptions of the disk before them, or, before all devices, of every disk:\n{options}
+Of other devices:
+  --speed SPEED         low, full, high or super [default: high]
+  --id VENDOR:PRODUCT   their numbers, four hexadecimal digits each [default: 1209:0001]
+"
         )
     }
 
@@ -130,13 +162,35 @@ impl Devices {
                 let is_cd = kind.option == "cdrom";
                 disk.units.push(if is_cd { image.cd() } else { image });
             }
-            self.wanted.push(Wanted { kind, values, disk });
+            let looks = self.every_looks;
+            self.wanted.push(Wanted {
+                kind,
+                values,
+                looks,
+                disk,
+            });
             return Ok(true);
         }
-        let disk = match self.wanted.last_mut() {
-            Some(wanted) => &mut wanted.disk,
-            None => &mut self.every_disk,
+        let (looks, disk) = match self.wanted.last_mut() {
+            Some(wanted) => (&mut wanted.looks, &mut wanted.disk),
+            None => (&mut self.every_looks, &mut self.every_disk),
         };
+        match option {
+            "speed" => {
+                let speed = arguments.value()?.parse_with(read_speed)?;
+                (looks.speed, disk.speed) = (Some(speed), speed);
+                return Ok(true);
+            }
+            "id" => {
+                looks.ids = Some(arguments.value()?.parse_with(read_ids)?);
+                let wanted = self.wanted.last();
+                if wanted.is_some_and(|wanted| wanted.kind.is_disk) {
+                    return Err("--id is not of a disk".into());
+                }
+                return Ok(true);
+            }
+            _ => {}
+        }
         if !disk.take(option, arguments)? {
             return Ok(false);
         }
@@ -152,45 +206,64 @@ impl Devices {
     }
 }
 
+fn read_ids(text: &str) -> Result<(u16, u16), &'static str> {
+    let number = |text| u16::from_str_radix(text, 16).ok();
+    let ids = text.split_once(':');
+    ids.and_then(|(vendor, product)| Some((number(vendor)?, number(product)?)))
+        .ok_or("numbers are VENDOR:PRODUCT, such as 1209:0001")
+}
+
 /// A device that is ready to be offered.
 pub struct Offered {
     /// What it is, for people.
     pub name: String,
-    description: Description,
-    /// The device.
-    pub device: Box<dyn Device>,
+    source: Source,
 }
 
-enum Description {
-    Own(DeviceDescriptors),
-    Imported(DeviceRecord),
+enum Source {
+    Local(Box<LocalDevice>),
+    Relay(Box<Relay>),
 }
 
 impl Offered {
     /// A device of this machine.
     #[must_use]
-    pub fn new(
-        name: String,
-        descriptors: DeviceDescriptors,
-        device: impl Device + 'static,
-    ) -> Self {
+    pub fn local(name: String, device: LocalDevice) -> Self {
         Self {
             name,
-            description: Description::Own(descriptors),
-            device: Box::new(device),
+            source: Source::Local(Box::new(device)),
         }
     }
 
-    /// What clients are told of it, when it is offered under this name and number.
+    /// What clients of USB/IP are told of it, when it is offered under this name and number.
     ///
     /// # Errors
     /// Its descriptors cannot be read.
     pub fn record(&self, bus_id: BusId, id: DeviceId) -> Result<DeviceRecord, RecordError> {
-        match &self.description {
-            Description::Own(descriptors) => {
-                DeviceRecord::new(&format!("/usbip-server/{bus_id}"), bus_id, id, descriptors)
+        match &self.source {
+            Source::Local(device) => {
+                let path = format!("/usbip-server/{bus_id}");
+                DeviceRecord::new(&path, bus_id, id, &device.descriptors)
             }
-            Description::Imported(record) => Ok(record.clone().with_name(bus_id, id)),
+            Source::Relay(relay) => Ok(relay.record().clone().with_name(bus_id, id)),
+        }
+    }
+
+    /// What serves clients of USB/IP.
+    #[must_use]
+    pub fn into_device(self) -> Box<dyn Device> {
+        match self.source {
+            Source::Local(device) => device,
+            Source::Relay(relay) => relay,
+        }
+    }
+
+    /// The device, if it is one of this machine.
+    #[must_use]
+    pub fn into_local(self) -> Option<LocalDevice> {
+        match self.source {
+            Source::Local(device) => Some(*device),
+            Source::Relay(_) => None,
         }
     }
 }
@@ -209,16 +282,14 @@ fn disk(wanted: &Wanted) -> Result<Offered, Failure> {
     let names = wanted.disk.units.iter();
     let names = names.map(|unit| unit.path.display().to_string());
     let name = names.collect::<Vec<_>>().join(", ");
-    Ok(Offered::new(name, descriptors, disk))
+    let device = LocalDevice::new(descriptors, disk, Sleeper::new());
+    Ok(Offered::local(name, device))
 }
 
 fn keyboard(wanted: &Wanted) -> Result<Offered, Failure> {
-    let text = wanted
-        .values
-        .first()
-        .map_or(OsStr::new(""), OsString::as_os_str);
-    let strokes = typed_strokes(&text.to_string_lossy());
-    simulated::keyboard(strokes.map_err(|error| Failure::Mistake(format!("--keyboard: {error}")))?)
+    let strokes = typed_strokes(&wanted.value().to_string_lossy())
+        .map_err(|error| Failure::Mistake(format!("--keyboard: {error}")))?;
+    simulated::keyboard(strokes, wanted.looks)
 }
 
 fn relay(wanted: &Wanted) -> Result<Offered, Failure> {
@@ -236,7 +307,6 @@ fn relay(wanted: &Wanted) -> Result<Offered, Failure> {
         .map_err(|error| Failure::Failed(format!("{address}: {error}")))?;
     Ok(Offered {
         name,
-        description: Description::Imported(relay.record().clone()),
-        device: Box::new(relay),
+        source: Source::Relay(Box::new(relay)),
     })
 }

@@ -13,13 +13,15 @@ use crate::{Sleeper, Stream, StreamError};
 pub enum Redirected {
     /// The guest has left.
     Left,
+    /// The guest does not want the device. The connection is closed.
+    Rejected,
     /// It was told to stop; the guest knows that the device is gone.
     Stopped,
 }
 
-/// Gives the device that `host` was attached to a guest, until the guest leaves, or until `stop` is
-/// set and the sleeper woken; then the guest is told, and may acknowledge. `watch` is called with
-/// each new state.
+/// Gives the device that `host` was attached to a guest, until the guest leaves or rejects it, or
+/// until `stop` is set and the sleeper woken; then the guest is told, and may acknowledge. `watch`
+/// is called with each new state.
 ///
 /// # Errors
 /// The guest broke the protocol, or the connection failed. Everything was given back all the same.
@@ -45,6 +47,11 @@ pub fn redirect(
         if host.state() != state {
             state = host.state();
             watch(host);
+            if state == HostState::Rejected && outcome == Redirected::Left {
+                outcome = Redirected::Rejected;
+                host.end();
+                continue;
+            }
         }
         if again {
             continue;

@@ -9,15 +9,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use msc_bot::MassStorage;
 use rustix::net::Shutdown;
 use usbip_proto::server::{ExportState, Exports, Session};
 use usbip_proto::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError, RecordError};
 
-use crate::{
-    Address, Disk, Listener, Network, Offers, Peer, Sleeper, Stop, Store, Stream, StreamError,
-    offer, run,
-};
+use crate::{Address, Listener, Network, Offers, Peer, Sleeper, Stop, Stream, StreamError, offer};
 
 /// What a server has to offer: a function, or the way to one.
 pub trait Device: Send {
@@ -45,20 +41,6 @@ pub trait Device: Send {
     /// Something that a client left may be lost.
     fn close(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl<S: Store + Send, D: MassStorage + Send> Device for Disk<S, D> {
-    fn serve(
-        &mut self,
-        client: &mut Stream,
-        session: &mut Session,
-    ) -> Result<(), StreamError<ProtocolError>> {
-        run(client, &Sleeper::new(), session, self)
-    }
-
-    fn close(&mut self) -> io::Result<()> {
-        self.flush()
     }
 }
 

@@ -100,7 +100,7 @@ fn a_bad_command_line_is_refused() {
     for (arguments, message) in [
         (
             &["--speed", "warp"][..],
-            "cannot parse argument \"warp\": a speed is full, high or super",
+            "cannot parse argument \"warp\": a speed is low, full, high or super",
         ),
         (
             &["--block-size", "520"],

@@ -91,7 +91,7 @@ fn the_programs_take_the_same_options_and_refuse_the_same() {
                 "a cache is writeback or writethrough",
             ),
             (&["--block-size=520"], "a block has 512 or 4096 bytes"),
-            (&["--speed", "warp"], "a speed is full, high or super"),
+            (&["--speed", "warp"], "a speed is low, full, high or super"),
             (&["--uas=yes"], "unexpected argument for option '--uas'"),
             (&["--lun"], "missing argument for option '--lun'"),
             (&["--lun", &missing], "missing: no such file"),

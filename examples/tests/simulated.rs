@@ -15,7 +15,7 @@ use std::task::Waker;
 use std::thread;
 
 use bytes::Bytes;
-use examples::{Driven, PseudoTerminal, SerialBridge, loopback, strokes, type_from};
+use examples::{Driven, PseudoTerminal, SerialBridge, loopback, simulated, strokes, type_from};
 use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
 use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial};
 use usb_transfer::{
@@ -68,6 +68,58 @@ fn a_keyboard_leaves_when_all_is_typed() {
     }
     assert!(typed.is_none());
     assert_eq!(reports, [4, 0, 5, 0]);
+}
+
+#[test]
+fn an_offered_keyboard_types_to_each_host_when_that_had_time_to_look() {
+    let offered = simulated::keyboard(strokes("a"), simulated::Looks::default()).unwrap();
+    let mut keyboard = offered.into_local().unwrap().function;
+    let mut ids = TransferIds::default();
+    let mut now = 0;
+    for host in 0..2 {
+        keyboard.arrive();
+        let configure = SetupPacket::set_configuration(1);
+        keyboard.submit(Transfer::control_in(ids.mint(), configure));
+        // A host that does not ask for keys is waited for.
+        for _ in 0..20 {
+            now += 8000;
+            keyboard.start_of_frame(Frame(now));
+            while let Some(event) = keyboard.poll() {
+                assert!(
+                    matches!(event, FunctionEvent::Complete(done) if done.status == Status::COMPLETED)
+                );
+            }
+        }
+        let asked = now;
+        let mut reports = Vec::new();
+        keyboard.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 8));
+        while reports.len() < 2 {
+            assert!(now < asked + 16_000, "host {host} got {reports:?}");
+            now = keyboard
+                .next_frame()
+                .map_or(now + 8, |frame| frame.0.max(now + 8));
+            keyboard.start_of_frame(Frame(now));
+            while let Some(event) = keyboard.poll() {
+                let FunctionEvent::Complete(Completion {
+                    actual: Actual::In(report),
+                    ..
+                }) = event
+                else {
+                    panic!("{event:?}");
+                };
+                let key = report.to_bytes()[2];
+                // An idle report comes before.
+                if key != 0 || !reports.is_empty() {
+                    assert!(now >= asked + 8000, "typed after {} frames", now - asked);
+                    reports.push(key);
+                }
+                keyboard.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 8));
+            }
+        }
+        assert_eq!(reports, [4, 0]);
+        keyboard.reset();
+        while keyboard.poll().is_some() {}
+    }
 }
 
 #[test]

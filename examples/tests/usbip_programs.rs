@@ -86,6 +86,7 @@ impl Drop for Folder {
 
 const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
+const REDIR_HOST: &str = env!("CARGO_BIN_EXE_usbredir-host");
 
 /// A program that runs until it is told to end, killed at the latest with this.
 struct Running {
@@ -214,7 +215,7 @@ fn connect(address: &str) -> TcpStream {
 
 #[test]
 fn help_and_version() {
-    for program in [SERVER, CLIENT] {
+    for program in [SERVER, CLIENT, REDIR_HOST] {
         let help = run(program, &["--help"]);
         assert_eq!(help.status.code(), Some(0));
         assert!(text(&help.stdout).contains("Exit status:"));
@@ -251,6 +252,23 @@ fn a_bad_command_line_is_refused() {
         (&["--relay", "tcp:localhost:1", "one two"], "bus id"),
     ] {
         fails(SERVER, arguments, 2, words);
+    }
+    for (arguments, words) in [
+        (&[][..], "one of --connect and --listen"),
+        (&["--connect=unix:/x"], "no device"),
+        (&["--connect=unix:/x", "--listen=unix:/y"], "one of"),
+        (&["--connect=unix:/x", &disk, "--audio"], "one device"),
+        (&["--connect=unix:/x", "--relay", "tcp:a", "1-1"], "--relay"),
+        (
+            &["--connect=unix:/x", "--keys", "missing"],
+            "missing: No such",
+        ),
+        (&["--connect=unix:/x", "--audio", "--speed=low"], "low"),
+        (&["--connect=unix:/x", &disk, "--speed=slow"], "a speed is"),
+        (&["--connect=unix:/x", &disk, "--id=1:2"], "not of a disk"),
+        (&["--connect=unix:/x", "--serial", "--id=1"], "numbers are"),
+    ] {
+        fails(REDIR_HOST, arguments, 2, words);
     }
     for (arguments, words) in [
         (&[][..], "no command"),

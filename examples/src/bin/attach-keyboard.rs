@@ -2,15 +2,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "a program has threads")]
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::sync::mpsc::{Sender, channel};
-use std::task::Waker;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use examples::{
     AttachOptions, Command, Driven, Failure, RawTerminal, Sleeper, attach, key, simulated, strokes,
-    terminal_strokes, type_from, typed_strokes,
+    terminal_strokes, type_from, type_input, typed_strokes,
 };
 use lexopt::ValueExt;
 use usb_descriptors::Speed;
@@ -73,14 +72,25 @@ fn start(options: Options) -> Result<(), Failure> {
         terminal = Some(raw.map_err(Failure::mistake)?);
     }
     let mut keyboard = Driven::new(keyboard, type_from(channel));
-    let strokes = options.strokes;
+    let given = options.strokes;
     let start_typing = move || {
         thread::sleep(simulated::LOOK);
-        if strokes.is_empty() {
-            type_input(&typed, is_terminal, &waker);
+        if given.is_empty() {
+            let strokes = if is_terminal {
+                terminal_strokes
+            } else {
+                strokes
+            };
+            type_input(
+                io::stdin(),
+                &typed,
+                is_terminal.then_some(END),
+                strokes,
+                &waker,
+            );
         } else {
             // Where the keyboard is gone, so is who could want it.
-            let _ = typed.send(strokes);
+            let _ = typed.send(given);
         }
         // The end is news too.
         drop(typed);
@@ -89,38 +99,4 @@ fn start(options: Options) -> Result<(), Failure> {
     let served = attach(&options.attach, &sleeper, &mut keyboard, start_typing);
     drop(terminal);
     served
-}
-
-/// Passes on what comes from standard input, until its end.
-fn type_input(typed: &Sender<Vec<Stroke>>, is_terminal: bool, waker: &Waker) {
-    let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
-    while let Ok(count @ 1..) = io::stdin().read(&mut piece) {
-        let mut input = &piece[..count];
-        let end = input.iter().position(|byte| *byte == END && is_terminal);
-        if let Some(at) = end {
-            input = &input[..at];
-        }
-        bytes.extend_from_slice(input);
-        let rest = bytes.split_off(whole_characters(&bytes));
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        bytes = rest;
-        let strokes = if is_terminal {
-            terminal_strokes(&text)
-        } else {
-            strokes(&text)
-        };
-        if typed.send(strokes).is_err() || end.is_some() {
-            break;
-        }
-        waker.wake_by_ref();
-    }
-}
-
-/// How many of the bytes are whole characters, or will never be.
-fn whole_characters(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        _ => bytes.len(),
-    }
 }

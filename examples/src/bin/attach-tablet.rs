@@ -4,12 +4,14 @@
 
 use std::io::{self, BufRead};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 
-use examples::{AttachOptions, Command, Driven, Failure, Sleeper, attach};
+use examples::{
+    AttachOptions, Command, Driven, Failure, Sleeper, attach, follow_mouse, follow_tablet, motion,
+};
 use usb_descriptors::Speed;
-use usb_functions::{Buttons, DeviceOptions, Mouse, Tablet};
+use usb_functions::{DeviceOptions, Mouse, Tablet};
 
 const PROGRAM: &str = "attach-tablet";
 
@@ -29,9 +31,6 @@ struct Options {
     attach: AttachOptions,
     mouse: bool,
 }
-
-/// One line of input.
-type Motion = [i32; 4];
 
 fn main() -> ExitCode {
     let options = Options {
@@ -66,69 +65,10 @@ fn start(options: &Options) -> Result<(), Failure> {
     });
     if options.mouse {
         let mouse = Mouse::new(device).map_err(Failure::mistake)?;
-        let mut mouse = Driven::new(
-            mouse,
-            follow(channel, move_mouse, |mouse| {
-                if mouse.waiting() == 0 {
-                    mouse.detach();
-                }
-            }),
-        );
+        let mut mouse = Driven::new(mouse, follow_mouse(channel));
         return attach(&options.attach, &sleeper, &mut mouse, || ());
     }
     let tablet = Tablet::new(device).map_err(Failure::mistake)?;
-    let mut tablet = Driven::new(
-        tablet,
-        follow(channel, move_tablet, |tablet| {
-            if tablet.waiting() == 0 {
-                tablet.detach();
-            }
-        }),
-    );
+    let mut tablet = Driven::new(tablet, follow_tablet(channel));
     attach(&options.attach, &sleeper, &mut tablet, || ())
-}
-
-/// A user that does what comes through the channel, and what is to be done after its end.
-fn follow<D>(
-    motions: Receiver<Motion>,
-    act: fn(&mut D, Motion),
-    end: fn(&mut D),
-) -> impl FnMut(&mut D) {
-    move |device| loop {
-        match motions.try_recv() {
-            Ok(motion) => act(device, motion),
-            Err(TryRecvError::Empty) => break,
-            Err(TryRecvError::Disconnected) => {
-                end(device);
-                break;
-            }
-        }
-    }
-}
-
-fn move_mouse(mouse: &mut Mouse, [right, down, buttons, wheel]: Motion) {
-    mouse.move_by(right, down, 0);
-    mouse.set_buttons(to_buttons(buttons));
-    mouse.move_by(0, 0, wheel);
-}
-
-fn move_tablet(tablet: &mut Tablet, [x, y, buttons, wheel]: Motion) {
-    let coordinate = |value: i32| u16::try_from(value.max(0)).unwrap_or(u16::MAX);
-    tablet.move_to(coordinate(x), coordinate(y));
-    tablet.set_buttons(to_buttons(buttons));
-    tablet.scroll(wheel);
-}
-
-fn to_buttons(number: i32) -> Buttons {
-    Buttons(u8::try_from(number & 0x1f).unwrap_or(0))
-}
-
-fn motion(line: &str) -> Option<Motion> {
-    let numbers: Result<Vec<i32>, _> = line.split_whitespace().map(str::parse).collect();
-    match numbers.ok()?[..] {
-        [x, y] => Some([x, y, 0, 0]),
-        [x, y, buttons] => Some([x, y, buttons, 0]),
-        [x, y, buttons, wheel] => Some([x, y, buttons, wheel]),
-        _ => None,
-    }
 }

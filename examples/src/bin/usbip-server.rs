@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    format!("{HELP}{}{OPTIONS}", Devices::help())
+    format!("{HELP}{}{OPTIONS}", Devices::help(|_| true))
 }
 
 enum Command {
@@ -126,7 +126,7 @@ fn serve(options: &Options) -> Result<(), Failure> {
         let record =
             record.map_err(|error| Failure::failed(format!("{}: {error}", offered.name)))?;
         names.push(format!("{bus_id}: {}", offered.name));
-        let exported = server.export(record, offered.device);
+        let exported = server.export(record, offered.into_device());
         exported.map_err(Failure::failed)?;
     }
     let stopped = server.clone();

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use examples::{
-    Address, Devices, DiskOptions, Failure, ImageDisk, Listener, Redirected, Sleeper, Stop, Stream,
-    redirect, say, signal,
+    Address, Devices, Failure, Kind, Listener, LocalDevice, Redirected, Sleeper, Stop, Stream,
+    Wanted, redirect, say, signal,
 };
 use lexopt::prelude::*;
-use msc_bot::MassStorage as _;
 use usbredir_proto::{Capabilities, Host, HostState, Options};
 
 const PROGRAM: &str = "usbredir-host";
@@ -21,20 +20,19 @@ const PROGRAM: &str = "usbredir-host";
 const HELP: &str = "\
 Gives a USB device to a virtual machine by usbredir.
 
-Usage: usbredir-host --connect ADDR | --listen ADDR  DISK [OPTION]...
+Usage: usbredir-host --connect ADDR | --listen ADDR  DEVICE [OPTION]...
 
-  --connect ADDR        where the virtual machine listens
-  --listen ADDR         where virtual machines come in, one after the other
-  --capabilities BITS   what to say that it can do, to see how a guest takes less [default: 0xff]
-  -h, --help            print this
-  -V, --version         print the version
-
-The disk, and what may be said of it:
-  --disk IMAGE[,ro]     a disk; with ,ro it cannot be written
-  --cdrom ISO           a drive with a CD or DVD, such as an ISO file
+Devices, one of them at a time:
 ";
 
-const ABOUT: &str = "
+const OPTIONS: &str = "
+Options:
+  --connect ADDR         where the virtual machine listens
+  --listen ADDR          where virtual machines come in, one after the other
+  --capabilities BITS    what to say that it can do, to see how a guest takes less [default: 0xff]
+  -h, --help             print this
+  -V, --version          print the version
+
 ADDR is tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. QEMU listens with
   -chardev socket,id=usb,path=PATH,server=on,wait=off -device usb-redir,chardev=usb
 
@@ -46,7 +44,7 @@ device, or after a failure; 2 after a mistake, with nothing changed.";
 
 fn main() -> ExitCode {
     let result = match Command::parse(env::args_os().skip(1)) {
-        Ok(Command::Help) => say(format_args!("{HELP}{}{ABOUT}", DiskOptions::HELP)),
+        Ok(Command::Help) => say(help()),
         Ok(Command::Version) => say(concat!("usbredir-host ", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Serve(arguments)) => serve(&arguments),
         Err(error) => Err(Failure::Mistake(format!(
@@ -59,6 +57,15 @@ fn main() -> ExitCode {
     }
 }
 
+fn help() -> String {
+    format!("{HELP}{}{OPTIONS}", Devices::help(is_given))
+}
+
+/// Devices of USB/IP servers are given by `bridge`.
+fn is_given(kind: &Kind) -> bool {
+    kind.option != "relay"
+}
+
 enum Command {
     Help,
     Version,
@@ -67,7 +74,7 @@ enum Command {
 
 struct Arguments {
     place: Place,
-    disk: DiskOptions,
+    device: Wanted,
     capabilities: Capabilities,
 }
 
@@ -104,14 +111,19 @@ impl Command {
             (None, Some(address)) => Place::Connect(address),
             _ => return Err("one of --connect and --listen is needed".into()),
         };
-        let disk = match devices.wanted.pop() {
-            Some(wanted) if devices.wanted.is_empty() && wanted.kind.is_disk => wanted.disk,
-            Some(_) => return Err("one device is given, a disk".into()),
+        let device = match devices.wanted.pop() {
+            Some(wanted) if devices.wanted.is_empty() && is_given(wanted.kind) => wanted,
+            Some(wanted) if devices.wanted.is_empty() => {
+                return Err(
+                    format!("--{} is for usbip-server and bridge", wanted.kind.option).into(),
+                );
+            }
+            Some(_) => return Err("a connection carries one device".into()),
             None => return Err("no device: say what to give, such as --disk disk.img".into()),
         };
         Ok(Self::Serve(Arguments {
             place,
-            disk,
+            device,
             capabilities,
         }))
     }
@@ -129,13 +141,12 @@ fn read_capabilities(bits: &str) -> Result<Capabilities, &'static str> {
 struct Ending {
     stop: Stop,
     is_set: Arc<AtomicBool>,
-    sleeper: Sleeper,
 }
 
 impl Ending {
-    /// From now on the signals are its own.
-    fn on_signal() -> io::Result<Self> {
-        let (stop, mut sleeper) = (Stop::new()?, Sleeper::new());
+    /// From now on the signals are its own. The sleeper is that of the loop that serves a guest.
+    fn on_signal(sleeper: &mut Sleeper) -> io::Result<Self> {
+        let stop = Stop::new()?;
         let is_set = Arc::new(AtomicBool::new(false));
         let (waker, stopped, flag) = (sleeper.waker()?, stop.clone(), Arc::clone(&is_set));
         signal::on_first_signal(move || {
@@ -143,73 +154,77 @@ impl Ending {
             stopped.stop();
             waker.wake();
         })?;
-        Ok(Self {
-            stop,
-            is_set,
-            sleeper,
-        })
+        Ok(Self { stop, is_set })
     }
 }
 
+/// What is given to guests.
+struct Gift {
+    capabilities: Capabilities,
+    device: LocalDevice,
+    ending: Ending,
+}
+
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
-    let mut disk = arguments.disk.open()?;
-    let ending = Ending::on_signal().map_err(Failure::failed)?;
+    let offered = arguments.device.open()?;
+    let name = offered.name.clone();
+    let device = offered.into_local();
+    let mut device =
+        device.ok_or_else(|| Failure::Mistake(format!("{name} is not of this machine")))?;
+    let ending = Ending::on_signal(&mut device.sleeper).map_err(Failure::failed)?;
+    let mut gift = Gift {
+        capabilities: arguments.capabilities,
+        device,
+        ending,
+    };
+    say(name)?;
     let result = match &arguments.place {
         Place::Connect(address) => address
             .connect()
             .map_err(|error| Failure::Failed(format!("{address}: {error}")))
-            .and_then(|socket| serve_guest(arguments, socket, &mut disk, &ending)),
-        Place::Listen(address) => listen(arguments, address, &mut disk, &ending),
+            .and_then(|socket| gift.serve_guest(socket)),
+        Place::Listen(address) => gift.listen(address),
     };
-    let flushed = disk.close();
+    let flushed = gift.device.function.close();
     result?;
     flushed.map_err(|error| Failure::Failed(format!("what was written last may be lost: {error}")))
 }
 
-/// Serves one guest after the other.
-fn listen(
-    arguments: &Arguments,
-    address: &Address,
-    disk: &mut ImageDisk,
-    ending: &Ending,
-) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::Failed(format!("{address}: {error}"));
-    let listener = Listener::bind(address).map_err(failed)?;
-    say(format_args!(
-        "listening on {}",
-        listener.address().map_err(failed)?
-    ))?;
-    while let Some((socket, _)) = listener.accept(&ending.stop).map_err(failed)? {
-        if let Err(failure) = serve_guest(arguments, socket, disk, ending) {
-            let _ = failure.report(PROGRAM);
+impl Gift {
+    /// Serves one guest after the other.
+    fn listen(&mut self, address: &Address) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::Failed(format!("{address}: {error}"));
+        let listener = Listener::bind(address).map_err(failed)?;
+        let bound = listener.address().map_err(failed)?;
+        say(format_args!("listening on {bound}"))?;
+        while let Some((socket, _)) = listener.accept(&self.ending.stop).map_err(failed)? {
+            if let Err(failure) = self.serve_guest(socket) {
+                let _ = failure.report(PROGRAM);
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn serve_guest(
-    arguments: &Arguments,
-    socket: OwnedFd,
-    disk: &mut ImageDisk,
-    ending: &Ending,
-) -> Result<(), Failure> {
-    let mut stream = Stream::new(socket).map_err(Failure::failed)?;
-    let mut options = Options::default();
-    options.capabilities = arguments.capabilities;
-    let mut host = Host::new(options);
-    let descriptors = disk.device().descriptors().clone();
-    host.attach(descriptors).map_err(Failure::failed)?;
-    let mut is_rejected = false;
-    let watch = |host: &Host| {
-        is_rejected |= host.state() == HostState::Rejected;
-        announce(host);
-    };
-    let (sleeper, is_set) = (&ending.sleeper, &ending.is_set);
-    let served = redirect(&mut stream, sleeper, &mut host, disk, is_set, watch);
-    match served.map_err(Failure::failed)? {
-        _ if is_rejected => Err(Failure::Failed("the guest does not want the device".into())),
-        Redirected::Left => say("the guest has left"),
-        Redirected::Stopped => say("detached"),
+    fn serve_guest(&mut self, socket: OwnedFd) -> Result<(), Failure> {
+        let mut stream = Stream::new(socket).map_err(Failure::failed)?;
+        let mut options = Options::default();
+        options.capabilities = self.capabilities;
+        let mut host = Host::new(options);
+        let descriptors = self.device.descriptors.clone();
+        host.attach(descriptors).map_err(Failure::failed)?;
+        let LocalDevice {
+            sleeper, function, ..
+        } = &mut self.device;
+        function.arrive();
+        let is_set = &self.ending.is_set;
+        let served = redirect(&mut stream, sleeper, &mut host, function, is_set, announce);
+        match served.map_err(Failure::failed)? {
+            Redirected::Rejected => {
+                Err(Failure::Failed("the guest does not want the device".into()))
+            }
+            Redirected::Left => say("the guest has left"),
+            Redirected::Stopped => say("detached"),
+        }
     }
 }
 
