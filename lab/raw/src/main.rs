@@ -1,9 +1,10 @@
 //! A device of any descriptors, broken ones too, behind `vhci_hcd`: what Linux makes of them is in
 //! its log. Endpoint 0 answers from the descriptors; the other endpoints never do.
 //!
-//! `lab-raw FILE low|full|high|super` attaches what FILE holds: the descriptors one after the other,
-//! as sysfs has them, with a BOS behind them where there is one. It prints the port and ends with
-//! the connection.
+//! `lab-raw FILE low|full|high|super [STRINGS]` attaches what FILE holds: the descriptors one after
+//! the other, as sysfs has them, with a BOS behind them where there is one, and the strings of
+//! STRINGS by their order, the table of languages first. It prints what the linter finds in all of
+//! it, and the port, and ends with the connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -11,10 +12,10 @@ use std::{env, fs};
 
 use bytes::Bytes;
 use examples::{Sleeper, Stream, Vhci, run};
-use usb_descriptors::{Asked, DeviceBytes, Speed};
+use usb_descriptors::{Asked, Descriptors, DeviceBytes, LanguageId, Speed};
 use usb_transfer::{
-    Control, ControlEndpoint, DeviceDescriptors, Function, FunctionEvent, Status, Transfer,
-    TransferId,
+    Control, ControlEndpoint, DeviceDescriptors, DeviceString, Function, FunctionEvent, Status,
+    Transfer, TransferId,
 };
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
@@ -24,8 +25,8 @@ const DEVICE: DeviceId = DeviceId::new(1, 2);
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
-    let [_, file, speed] = arguments.as_slice() else {
-        panic!("usage: lab-raw FILE low|full|high|super");
+    let [_, file, speed, strings @ ..] = arguments.as_slice() else {
+        panic!("usage: lab-raw FILE low|full|high|super [STRINGS]");
     };
     let speed = match speed.as_str() {
         "low" => Speed::Low,
@@ -35,12 +36,17 @@ fn main() {
         other => panic!("no such speed: {other}"),
     };
     let bytes = fs::read(file).expect("descriptors");
+    let mut device = descriptors(&bytes, speed);
+    for file in strings {
+        add_strings(&mut device, &fs::read(file).expect("strings"));
+    }
+    device.lint(&mut |finding| println!("{finding}"));
     let (mut near, far) = Stream::pair().expect("socket pair");
     let vhci = Vhci::open(Path::new(Vhci::SYSFS)).expect("vhci_hcd");
     let port = vhci.attach(far, DEVICE, speed, None).expect("attach");
     println!("port: {port}");
     let mut session = Session::new(DEVICE, speed, Limits::default());
-    let mut raw = Raw::new(descriptors(&bytes, speed));
+    let mut raw = Raw::new(device);
     let _ = run(&mut near, &Sleeper::new(), &mut session, &mut raw);
 }
 
@@ -56,6 +62,16 @@ fn descriptors(bytes: &[u8], speed: Speed) -> DeviceDescriptors {
         all.bos = Some(Bytes::copy_from_slice(bos));
     }
     all
+}
+
+fn add_strings(device: &mut DeviceDescriptors, run: &[u8]) {
+    for (index, descriptor) in (0..).zip(Descriptors::new(run)) {
+        device.strings.push(DeviceString {
+            index,
+            language: LanguageId::NONE,
+            descriptor: Bytes::copy_from_slice(descriptor.bytes()),
+        });
+    }
 }
 
 struct Raw {
