@@ -46,13 +46,19 @@ impl DescriptorType {
     pub const INTERFACE_ASSOCIATION: Self = Self(0x0b);
     /// Security of wireless devices, 5 bytes.
     pub const SECURITY: Self = Self(0x0c);
+    /// A key of a wireless device.
+    pub const KEY: Self = Self(0x0d);
+    /// An encryption of a wireless device.
+    pub const ENCRYPTION: Self = Self(0x0e);
     /// Binary device object store, 5 bytes, followed by device capabilities.
     pub const BOS: Self = Self(0x0f);
     /// A device capability within the BOS.
     pub const DEVICE_CAPABILITY: Self = Self(0x10);
+    /// Endpoint companion of wireless devices, 10 bytes.
+    pub const WIRELESS_COMPANION: Self = Self(0x11);
     /// Isochronous endpoint companion of eUSB2 version 2, 8 bytes.
     pub const EUSB2_COMPANION: Self = Self(0x12);
-    /// HID, DFU or smart card reader: whichever the interface's class says.
+    /// HID, DFU, smart card reader or printer: whichever the interface's class says.
     pub const CLASS_FUNCTIONAL: Self = Self(0x21);
     /// Of an interface's class, and with USB Attached SCSI of an endpoint's.
     #[doc(alias = "CS_INTERFACE")]
@@ -81,6 +87,9 @@ impl DescriptorType {
             Self::OTG => "OTG",
             Self::DEBUG => "debug",
             Self::SECURITY => "security",
+            Self::KEY => "key",
+            Self::ENCRYPTION => "encryption type",
+            Self::WIRELESS_COMPANION => "wireless endpoint companion",
             Self::EUSB2_COMPANION => "eUSB2 isochronous endpoint companion",
             Self::HUB => "hub",
             Self::SUPERSPEED_HUB => "SuperSpeed hub",

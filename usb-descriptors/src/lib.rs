@@ -48,8 +48,8 @@ pub use listing::DeviceListing;
 pub use setup::{Recipient, RequestKind, RequestType, SetupPacket, feature, request};
 pub use speed::Speed;
 pub use standard::{
-    Debug, Eusb2Companion, Hub, InterfaceAssociation, Otg, Security, SuperSpeedHub,
-    SuperSpeedPlusCompanion,
+    Debug, Encryption, Eusb2Companion, Hub, InterfaceAssociation, Key, Otg, Security,
+    SuperSpeedHub, SuperSpeedPlusCompanion, WirelessCompanion,
 };
 pub use string::{LanguageId, StringDescriptor};
 pub use tree::{ConfigurationTree, DeviceLine};

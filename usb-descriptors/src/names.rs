@@ -94,6 +94,7 @@ pub(crate) fn protocol(class: u8, subclass: u8, protocol: u8) -> Option<&'static
         (0x07, 1, 1) => "Unidirectional",
         (0x07, 1, 2) => "Bidirectional",
         (0x07, 1, 3) => "IEEE 1284.4 compatible bidirectional",
+        (0x07, 1, 4) => "IPP over USB",
         (0x08, _, 0) => "Control/Bulk/Interrupt",
         (0x08, _, 1) => "Control/Bulk",
         (0x08, _, 0x50) => "Bulk-Only",

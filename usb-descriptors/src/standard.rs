@@ -49,6 +49,30 @@ views! {
         encryption_count: u8 = "bNumEncryptionTypes", Decimal, "encryption types that follow";
     }
 
+    /// A key of a wireless device, read in place (Wireless USB 1.1, 7.4.5).
+    Key "Key" () 6 {
+        id: bytes(3) = "tTKID", Raw, "which key it is";
+        reserved: u8 = "bReserved", Hex, "zero";
+        data: values(n(1), rest_but(0)) = "bKeyData", Hex, "the key";
+    }
+
+    /// An encryption that a wireless device knew, read in place (Wireless USB 1.1, 7.4.5).
+    Encryption "Encryption Type" () 5 {
+        encryption_type: u8 = "bEncryptionType", Decimal, "which it is";
+        value: u8 = "bEncryptionValue", Decimal, "what selects it";
+        key_index: u8 = "bAuthKeyIndex", Decimal, "the key for authentication";
+    }
+
+    /// What wireless devices had behind an endpoint, read in place (Wireless USB 1.1, 7.4.4).
+    WirelessCompanion "Wireless Endpoint Companion" () 10 {
+        max_burst: u8 = "bMaxBurst", Decimal, "packets in a burst";
+        max_sequence: u8 = "bMaxSequence", Decimal, "sequence numbers";
+        max_stream_delay: u16 = "wMaxStreamDelay", Decimal, "how long data may wait";
+        packet_size: u16 = "wOverTheAirPacketSize", Decimal, "bytes of a packet";
+        interval: u8 = "bOverTheAirInterval", Decimal, "how often it is served";
+        attributes: u8 = "bmCompAttributes", Hex, "scaling and switching";
+    }
+
     /// A hub of USB 2.0, read in place; fetched by a class request (USB 2.0, table 11-13).
     Hub "Hub" () 7 {
         port_count: u8 = "bNbrPorts", Decimal, "downstream ports";
@@ -255,6 +279,9 @@ pub(crate) const fn layout(kind: DescriptorType) -> Option<&'static Layout> {
         DescriptorType::DEBUG => Debug::LAYOUT,
         DescriptorType::INTERFACE_ASSOCIATION => InterfaceAssociation::LAYOUT,
         DescriptorType::SECURITY => Security::LAYOUT,
+        DescriptorType::KEY => Key::LAYOUT,
+        DescriptorType::ENCRYPTION => Encryption::LAYOUT,
+        DescriptorType::WIRELESS_COMPANION => WirelessCompanion::LAYOUT,
         DescriptorType::BOS => &BOS,
         DescriptorType::EUSB2_COMPANION => Eusb2Companion::LAYOUT,
         DescriptorType::SUPERSPEED_COMPANION => &COMPANION,

@@ -72,6 +72,9 @@ fn type_21_is_what_the_class_says() {
         "ChipCard Interface",
         None,
     );
+    let printer = bytes(11, 0x21, &[0, 1, 1, 0, 4, 1, 0, 0, 0]);
+    expect((7, 1, 4), AT_INTERFACE, &printer, "IPP Printer", None);
+    expect((7, 1, 2), AT_INTERFACE, &printer, "Unknown", None);
     expect((0xff, 0, 0), AT_INTERFACE, &hid, "Unknown", None);
 }
 

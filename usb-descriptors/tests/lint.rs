@@ -173,6 +173,14 @@ fn audio(entities: &[&[u8]]) -> Case {
 const INPUT: [u8; 12] = [12, 0x24, 2, 1, 1, 1, 0, 2, 3, 0, 0, 0];
 const OUTPUT: [u8; 9] = [9, 0x24, 3, 2, 1, 3, 0, 1, 0];
 
+/// A stream into a terminal of this number; there is 1.
+fn linked(terminal: u8) -> Case {
+    let (control, streaming) = (class(0, 0, 0, [1, 1, 0]), class(1, 0, 0, [1, 2, 0]));
+    let header = [9, 0x24, 1, 0, 1, 21, 0, 1, 1];
+    let general = [7, 0x24, 1, terminal, 1, 1, 0];
+    high(&[&control, &header, &INPUT, &streaming, &general])
+}
+
 fn uas(pipes: [u8; 4]) -> Case {
     let mut all: Vec<Vec<u8>> = vec![class(0, 0, 4, [8, 6, 0x62]).to_vec()];
     for (address, pipe) in [0x81, 0x02, 0x83, 0x04].into_iter().zip(pipes) {
@@ -668,6 +676,7 @@ fn cases() -> Vec<(&'static str, Case, Case)> {
             audio(&[&[7, 0x24, 5, 3, 1, 4, 0], &[7, 0x24, 5, 4, 1, 3, 0]]),
             audio(&[&INPUT, &[7, 0x24, 5, 3, 1, 4, 0], &[7, 0x24, 5, 4, 1, 1, 0]]),
         ),
+        ("terminal-link", linked(2), linked(1)),
         ("pipe-usage", uas([1, 2, 3, 3]), uas([1, 2, 3, 4])),
         (
             "qualifier-missing",

@@ -29,6 +29,7 @@ mod code;
 pub mod dfu;
 pub mod hid;
 pub mod midi;
+pub mod printer;
 pub mod smart_card;
 pub mod storage;
 pub mod video;
@@ -89,6 +90,8 @@ pub enum ClassDescriptor<'a> {
     Dfu(dfu::DfuFunctional<'a>),
     /// The descriptor of a smart card reader.
     SmartCard(smart_card::SmartCardReader<'a>),
+    /// What a printer does of IPP.
+    Printer(printer::PrinterInfo<'a>),
     /// Of a class or a kind that is not known here, misplaced, or too short for its kind.
     Unknown(Descriptor<'a>),
 }
@@ -115,6 +118,7 @@ enum Family {
     PipeUsage,
     Dfu,
     SmartCard,
+    Printer,
 }
 
 /// The one decision: what a type code means in a class at a place.
@@ -149,6 +153,7 @@ const fn family(class: ClassCode, placement: Placement, kind: DescriptorType) ->
         (0x08, _, 0x62, Endpoint, 0x24) => Family::PipeUsage,
         (0xfe, 0x01, _, _, 0x21) => Family::Dfu,
         (0x0b, _, _, Interface, 0x21) => Family::SmartCard,
+        (0x07, 0x01, 0x04, Interface, 0x21) => Family::Printer,
         _ => return None,
     })
 }
@@ -196,6 +201,7 @@ impl<'a> ClassDescriptor<'a> {
                 Family::PipeUsage => storage::PipeUsage::parse(bytes).map(Self::PipeUsage),
                 Family::Dfu => dfu::DfuFunctional::parse(bytes).map(Self::Dfu),
                 Family::SmartCard => smart_card::SmartCardReader::parse(bytes).map(Self::SmartCard),
+                Family::Printer => printer::PrinterInfo::parse(bytes).map(Self::Printer),
             });
         found.unwrap_or(Self::Unknown(descriptor))
     }
@@ -223,6 +229,7 @@ impl<'a> ClassDescriptor<'a> {
             Self::PipeUsage(view) => view.bytes(),
             Self::Dfu(view) => view.bytes(),
             Self::SmartCard(view) => view.bytes(),
+            Self::Printer(view) => view.bytes(),
             Self::Unknown(descriptor) => descriptor.bytes(),
         }
     }
@@ -250,6 +257,7 @@ impl<'a> ClassDescriptor<'a> {
             Self::PipeUsage(view) => view.layout(),
             Self::Dfu(view) => view.layout(),
             Self::SmartCard(view) => view.layout(),
+            Self::Printer(view) => view.layout(),
             Self::Unknown(_) => standard::unknown(),
         }
     }
@@ -291,5 +299,6 @@ pub(crate) const fn layout(
         Family::PipeUsage => Some(storage::PipeUsage::LAYOUT),
         Family::Dfu => Some(dfu::DfuFunctional::LAYOUT),
         Family::SmartCard => Some(smart_card::SmartCardReader::LAYOUT),
+        Family::Printer => Some(printer::PrinterInfo::LAYOUT),
     }
 }

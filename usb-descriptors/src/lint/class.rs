@@ -7,9 +7,17 @@ use crate::{ClassDescriptor, Configuration, Interface, TransferType};
 
 impl Linter<'_, '_> {
     pub(super) fn classes(&mut self, configuration: &Configuration<'_>, bytes: &[u8]) {
-        let mut numbers = ByteSet::default();
+        let (mut numbers, mut terminals) = (ByteSet::default(), ByteSet::default());
         for interface in configuration.interfaces() {
             numbers.insert(interface.number());
+            if interface.class().class == 0x01 {
+                for id in interface
+                    .class_descriptors()
+                    .filter_map(|each| entity(&each))
+                {
+                    terminals.insert(id);
+                }
+            }
         }
         for interface in configuration.interfaces() {
             let at = At::of(interface.own_bytes(), bytes);
@@ -31,6 +39,7 @@ impl Linter<'_, '_> {
                 let at = At::of(descriptor.bytes(), bytes);
                 self.named_interfaces(&descriptor, &numbers, at);
                 self.class_total(&interface, &descriptor, at);
+                self.terminal_link(&descriptor, &terminals, at);
             }
         }
     }
@@ -100,6 +109,22 @@ impl Linter<'_, '_> {
         };
         if let Some(absent) = values.find(|&number| is_absent(number)) {
             self.find_values(rule, at, Some(absent), None);
+        }
+    }
+
+    fn terminal_link(&mut self, descriptor: &ClassDescriptor<'_>, terminals: &ByteSet, at: At) {
+        let mut fields = descriptor.fields();
+        let link = fields.find(|field| field.name() == "bTerminalLink");
+        // Of video it is another matter: formats say it, and 0 is none.
+        let is_audio = matches!(
+            descriptor,
+            ClassDescriptor::Audio1Streaming(_)
+                | ClassDescriptor::Audio2Streaming(_)
+                | ClassDescriptor::Audio3Streaming(_)
+        );
+        let link = link.and_then(|field| field.bytes().first().copied());
+        if let Some(absent) = link.filter(|&id| is_audio && !terminals.contains(id)) {
+            self.find_values(&rules::TERMINAL_LINK, at, Some(u32::from(absent)), None);
         }
     }
 
