@@ -297,6 +297,34 @@ fn the_embedder_changes_the_medium_and_the_host_is_told_once() {
     assert_eq!(events(&mut bench), [(Lun::ZERO, MediumEvent::Ejected)]);
 }
 
+/// SAM-5, 5.14: each once, a reset before all, and none of the commands that work in spite of them
+/// takes one away; REQUEST SENSE tells one as its data.
+#[test]
+fn unit_attentions_are_told_in_their_order() {
+    const IN_ORDER: [(u8, u8, u8); 4] = [(6, 0x29, 0), (6, 0x28, 0), (6, 0x2a, 9), (6, 0x2a, 1)];
+    for asked_for in 0..=IN_ORDER.len() {
+        let mut bench = bench();
+        assert_eq!(ask(&mut bench, &READY), Ok(()));
+        bench.device.write_protect(Lun::ZERO, true);
+        bench.device.insert(Lun::ZERO, 64, false);
+        bench.device.resize(Lun::ZERO, 80);
+        bench.transport_reset();
+        for _ in 0..2 {
+            assert_eq!(bench.command_in(&[0x12, 0, 0, 0, 36, 0], 36).1, 0);
+            let luns = [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0];
+            assert_eq!(bench.command_in(&luns, 16).1, 0);
+        }
+        for attention in &IN_ORDER[..asked_for] {
+            assert_eq!(bench.sense(), *attention);
+        }
+        for attention in &IN_ORDER[asked_for..] {
+            assert_eq!(ask(&mut bench, &READY), Err(*attention));
+        }
+        assert_eq!(ask(&mut bench, &READY), Ok(()));
+        assert_eq!(bench.sense(), (0, 0, 0));
+    }
+}
+
 #[test]
 fn a_medium_that_is_removed_in_mid_read_ends_the_read() {
     let mut bench = bench();

@@ -182,6 +182,24 @@ fn each_unit_is_a_disk_with_a_sense_of_its_own() {
 }
 
 #[test]
+fn there_may_be_sixteen_units() {
+    let mut bench = Bench::unconfigured(vec![small(); 16]);
+    bench.set_configuration(1);
+    let get_max_lun = [0xa1, 0xfe, 0, 0, 0, 0, 1, 0];
+    assert_eq!(bench.control(get_max_lun), (Status::COMPLETED, vec![15]));
+    let (luns, ..) = bench.command_in(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], 256);
+    assert_eq!((luns[3], luns[8 + 15 * 8 + 1]), (128, 15));
+    for lun in 0..16 {
+        bench.send(&cbw(1, 512, Out, lun, &write_10(0, 1)));
+        bench.post_out(vec![lun; 512]);
+        assert_eq!(bench.csw().status, 0);
+    }
+    for (lun, store) in bench.stores.iter().enumerate() {
+        assert_eq!(store.disk[..512], [lun as u8; 512]);
+    }
+}
+
+#[test]
 fn before_configuration_there_are_no_bulk_endpoints() {
     let mut bench = Bench::unconfigured(vec![small()]);
     let (read, write) = (bench.post_in(13), bench.post_out(cbw(1, 0, In, 0, &READY)));

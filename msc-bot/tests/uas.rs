@@ -268,6 +268,20 @@ fn commands_take_turns_on_a_pipe_and_run_side_by_side() {
     host.assert_quiet();
 }
 
+/// CMDQUE, and the version descriptors of SPC-4, SBC-3 and UAS.
+#[test]
+fn inquiry_says_that_there_are_queues() {
+    let mut host = Host::new(Speed::High);
+    host.command(1, 0, &[0x12, 0, 0, 0, 74, 0]);
+    assert_eq!(host.report(1), (READ_READY, 1, 0));
+    let data = host.ask_data(1, 74);
+    let data = host.data(data);
+    assert_eq!((data.len(), data[7]), (74, 2));
+    assert_eq!(data[58..64], [0x04, 0x60, 0x04, 0xc0, 0x17, 0x40]);
+    assert_eq!(host.report(1), (SENSE, 1, 0));
+    host.assert_quiet();
+}
+
 #[test]
 fn errors_end_the_data_phase_before_the_status() {
     let mut host = Host::new(Speed::High);
