@@ -1,6 +1,10 @@
 //! The device of a usbredir host, offered to the clients of a USB/IP server.
 
-use std::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+use std::thread::{self, JoinHandle};
 
 use usb_transfer::{DeviceDescriptors, Function};
 use usbip_proto::{BusId, DeviceId, DeviceRecord, ProtocolError, RecordError, server};
@@ -11,13 +15,60 @@ use crate::server::Device;
 use crate::{Address, Host, HostError, Sleeper, Stream, StreamError, bridge};
 
 /// A device that a usbredir host gives, for one client after the other. The connection stays while
-/// nobody uses the device; a host that has left is dialled again for the next client.
+/// nobody uses the device, and a thread answers the host; one that has left is dialled again for the
+/// next client.
 #[derive(Debug)]
 pub struct RedirectedDevice {
     address: Address,
     rules: Option<Rules>,
     descriptors: DeviceDescriptors,
+    idle: Option<Idle>,
     far: Option<(Stream, Guest)>,
+}
+
+/// A connection that nobody uses.
+#[derive(Debug)]
+struct Idle {
+    is_over: Arc<AtomicBool>,
+    waker: Waker,
+    /// Gives the connection back, while there is a device.
+    thread: JoinHandle<Option<(Stream, Guest)>>,
+}
+
+impl Idle {
+    fn new(mut stream: Stream, mut guest: Guest) -> io::Result<Self> {
+        let mut sleeper = Sleeper::new();
+        let waker = sleeper.waker()?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&is_over);
+        let thread = thread::Builder::new().name("idle".into());
+        let thread = thread.spawn(move || {
+            loop {
+                while stream.turn(&mut guest) {
+                    while guest.poll().is_some() {}
+                }
+                if stream.finished() || guest.state() != GuestState::Attached {
+                    return None;
+                }
+                if asked.load(Ordering::Acquire) {
+                    return Some((stream, guest));
+                }
+                sleeper.sleep([&mut stream], None).ok()?;
+            }
+        })?;
+        Ok(Self {
+            is_over,
+            waker,
+            thread,
+        })
+    }
+
+    /// The connection, to be used; `None` where the device is gone.
+    fn end(self) -> Option<(Stream, Guest)> {
+        self.is_over.store(true, Ordering::Release);
+        self.waker.wake();
+        self.thread.join().ok().flatten()
+    }
 }
 
 impl RedirectedDevice {
@@ -27,11 +78,13 @@ impl RedirectedDevice {
     /// The host cannot be reached, has no device for us, or does not describe it.
     pub fn new(address: Address, rules: Option<Rules>) -> Result<Self, HostError> {
         let (host, descriptors) = take(&address, rules.as_ref())?;
+        let (stream, guest) = host.into_parts();
         Ok(Self {
             address,
             rules,
             descriptors,
-            far: Some(host.into_parts()),
+            idle: Some(Idle::new(stream, guest)?),
+            far: None,
         })
     }
 
@@ -47,36 +100,14 @@ impl RedirectedDevice {
             &self.descriptors,
         )
     }
-
-    /// Whether the device is still there, as far as can be told without waiting.
-    fn is_there(&mut self) -> bool {
-        let Some((stream, guest)) = &mut self.far else {
-            return false;
-        };
-        let sleeper = Sleeper::new();
-        // What is there is received by the first round, and read by the second.
-        for _ in 0..2 {
-            let looked = sleeper.sleep([&mut *stream], Some(sleeper.after(MOMENT)));
-            while stream.turn(guest) {
-                while guest.poll().is_some() {}
-            }
-            if looked.is_err() || stream.finished() || guest.state() != GuestState::Attached {
-                return false;
-            }
-        }
-        true
-    }
 }
-
-/// Enough to look at a socket.
-const MOMENT: Duration = Duration::from_millis(1);
 
 impl Device for RedirectedDevice {
     fn open(&mut self) -> Result<(), String> {
-        if self.is_there() {
+        self.far = self.idle.take().and_then(Idle::end);
+        if self.far.is_some() {
             return Ok(());
         }
-        self.far = None;
         let failed = |error| format!("{}: {error}", self.address);
         let (host, descriptors) = take(&self.address, self.rules.as_ref()).map_err(failed)?;
         if descriptors != self.descriptors {
@@ -91,12 +122,28 @@ impl Device for RedirectedDevice {
         client: &mut Stream,
         session: &mut server::Session,
     ) -> Result<(), StreamError<ProtocolError>> {
-        let Some((stream, guest)) = &mut self.far else {
+        let Some((mut stream, mut guest)) = self.far.take() else {
             return Ok(());
         };
         let sleeper = Sleeper::new();
-        bridge(client, session, stream, guest, &sleeper, |_, _| false)?;
+        bridge(
+            client,
+            session,
+            &mut stream,
+            &mut guest,
+            &sleeper,
+            |_, _| false,
+        )?;
+        if guest.state() == GuestState::Attached {
+            self.idle = Some(Idle::new(stream, guest)?);
+        }
         client.result(session)
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        // The host sees its guest leave.
+        drop(self.idle.take().and_then(Idle::end));
+        Ok(())
     }
 }
 
