@@ -134,6 +134,10 @@ impl RawImage {
             return Err(ImageError::NotBlocks(path.into()));
         }
         if is_device {
+            // It can be opened for writing all the same.
+            if write && is_write_protected(&metadata) {
+                return Err(ImageError::WriteProtected(path.into()));
+            }
             return Self::of_device(file).map_err(failed);
         }
         let lock = match access {
@@ -268,4 +272,14 @@ impl RawImage {
         }
         Ok(())
     }
+}
+
+/// What the kernel says of a block device (Documentation/ABI/stable/sysfs-block, `ro`).
+fn is_write_protected(device: &fs::Metadata) -> bool {
+    let (major, minor) = (
+        rustix::fs::major(device.rdev()),
+        rustix::fs::minor(device.rdev()),
+    );
+    let said = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/ro"));
+    said.is_ok_and(|said| said.trim() != "0")
 }

@@ -65,13 +65,15 @@ attach_announced() {
     [[ $(<"${attach_output[$1]}") == *'block device: '* ]] || ended "$1"
 }
 
-# await_attach PID: waits for the disk. Sets port, bus_id and disk from what the program announced.
+# await_attach PID: waits for the disk. Sets port, bus_id, disks and, the first of these, disk from what the program
+# announced.
 await_attach() {
     local output=${attach_output[$1]}
     wait_until 60 attach_announced "$1" || fail "no disk within 60 s, announced: $(paste -sd ';' "$output")"
     port=$(sed -n 's/^port: //p' "$output")
     bus_id=$(sed -n 's/^bus id: //p' "$output")
-    disk=$(sed -n 's/^block device: //p' "$output")
+    mapfile -t disks < <(sed -n 's/^block device: //p' "$output")
+    disk=${disks[0]:-}
     [[ -n $port && -n $bus_id && -b $disk ]] || fail "no disk, announced: $(paste -sd ';' "$output")"
 }
 

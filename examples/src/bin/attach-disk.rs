@@ -220,7 +220,11 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
     let disk = options.disk.disk(images)?;
     if !options.loopback {
         match Vhci::open(&options.sysfs) {
-            Ok(vhci) => return attach(options, vhci, disk),
+            Ok(vhci) => {
+                // It holds the lock of an image that may be taken out.
+                drop(reference);
+                return attach(options, vhci, disk);
+            }
             Err(missing) => {
                 note(missing);
                 note("not attached; the built-in host reads the disk instead (--loopback)");
@@ -326,8 +330,11 @@ fn announce(attachment: &Attachment, units: usize) {
     };
     let _ = say(format_args!("bus id: {bus_id}"));
     let names = attachment.block_devices(&bus_id, units, PATIENCE);
-    for name in &names {
-        let _ = say(format_args!("block device: /dev/{name}"));
+    let lines = names
+        .iter()
+        .map(|name| format!("block device: /dev/{name}"));
+    if !names.is_empty() {
+        let _ = say(lines.collect::<Vec<_>>().join("\n"));
     }
     if names.len() < units && !attachment.is_over() {
         let (found, seconds) = (names.len(), PATIENCE.as_secs());
