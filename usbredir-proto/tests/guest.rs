@@ -322,6 +322,39 @@ fn isochronous_out_is_completed_by_frames() {
 }
 
 #[test]
+fn isochronous_out_is_not_sent_before_the_host_has_room() {
+    // Of 40 ms each, where the host keeps 64.
+    let mut bench = Bench::new();
+    let ids: Vec<_> = (0..3).map(|_| bench.iso(ISO_OUT, 10, 32)).collect();
+    let sent = |bench: &mut Bench| {
+        let heard = bench.heard();
+        let packets = heard
+            .iter()
+            .filter(|packet| matches!(packet, Packet::Iso { .. }));
+        packets.count()
+    };
+    assert_eq!(sent(&mut bench), 10);
+    bench.guest.start_of_frame(Frame(1000));
+    assert_eq!(sent(&mut bench), 0);
+    assert_eq!(bench.guest.next_frame(), Some(Frame(1000 + 640 - 512)));
+    bench.guest.start_of_frame(Frame(1127));
+    assert_eq!(sent(&mut bench), 0);
+    bench.guest.start_of_frame(Frame(1128));
+    assert_eq!(sent(&mut bench), 10);
+    assert_eq!(bench.guest.next_frame(), Some(Frame(1320)));
+    // One that was not sent is cancelled without a trace, and one that was takes its time.
+    bench.guest.cancel(ids[2]);
+    bench.ends(ids[2], Status::CANCELLED);
+    bench.guest.start_of_frame(Frame(1639));
+    bench.ends(ids[0], Status::COMPLETED);
+    bench.is_quiet();
+    bench.guest.start_of_frame(Frame(1640));
+    bench.ends(ids[1], Status::COMPLETED);
+    assert_eq!(bench.guest.next_frame(), None);
+    assert_eq!(sent(&mut bench), 0);
+}
+
+#[test]
 fn a_stream_stops_when_its_last_transfer_is_cancelled_not_completed() {
     let mut bench = Bench::new();
     let (first, second) = (bench.read(INTERRUPT_IN, 8), bench.read(INTERRUPT_IN, 8));

@@ -225,10 +225,8 @@ impl Guest {
         }
     }
 
-    /// Queues what the state allows by its construction.
     fn send(&mut self, id: u64, packet: Packet) {
-        let sent = self.codec.encode(id, packet, &mut self.tx);
-        debug_assert!(sent.is_ok(), "{sent:?}");
+        encode(&self.codec, &mut self.tx, id, packet);
     }
 
     fn has(&self, capability: Capabilities) -> bool {
@@ -323,6 +321,12 @@ impl Guest {
     }
 }
 
+/// Queues what the state allows by its construction.
+fn encode(codec: &Codec, tx: &mut TxQueue, id: u64, packet: Packet) {
+    let sent = codec.encode(id, packet, tx);
+    debug_assert!(sent.is_ok(), "{sent:?}");
+}
+
 impl Wire for Guest {
     type Error = ProtocolError;
 
@@ -412,6 +416,7 @@ impl Function for Guest {
         for stream in &mut self.streams {
             stream.start_of_frame(now);
         }
+        self.feed();
     }
 
     fn next_frame(&self) -> Option<Frame> {

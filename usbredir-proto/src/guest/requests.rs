@@ -7,12 +7,11 @@ use usb_descriptors::{
     Direction, EndpointAddress, RequestType, SetupPacket, TransferType, request,
 };
 use usb_transfer::{
-    Actual, Completion, Frame, IsoPacket, Kind, Payload, Segments, Status, StreamId, Transfer,
-    TransferId,
+    Actual, Completion, Frame, Kind, Payload, Segments, Status, StreamId, Transfer, TransferId,
 };
 
-use super::Guest;
-use super::streams::{Stream, StreamKind};
+use super::streams::{Stream, StreamKind, piece};
+use super::{Guest, encode};
 use crate::Capabilities;
 use crate::codec::{EndpointEntry, Packet, StatusCode};
 
@@ -218,30 +217,17 @@ impl Guest {
             }
             return self.stream(transfer, StreamKind::Isochronous);
         };
-        let pieces = packets.iter().map(|packet| piece(data, packet));
-        let Some(pieces) = pieces.collect::<Option<Vec<_>>>() else {
+        let count = packets.len();
+        if !packets.iter().all(|packet| piece(data, packet).is_some()) {
             return self.tell([transfer.fail(Status::INVALID)]);
-        };
-        let endpoint = transfer.endpoint;
-        let (start, ids) = {
-            let stream = self.stream_at(endpoint, StreamKind::Isochronous);
-            let start = stream.start(&transfer);
-            let ids: Vec<u64> = pieces.iter().map(|_| stream.mint()).collect();
-            stream.pushed(transfer, pieces.len());
-            (start, ids)
-        };
+        }
+        let stream = self.stream_at(transfer.endpoint, StreamKind::Isochronous);
+        let start = stream.start(&transfer);
+        stream.pushed(transfer, count);
         if let Some(start) = start {
             self.send(0, start);
         }
-        for (id, data) in ids.into_iter().zip(pieces) {
-            let packet = Packet::Iso {
-                endpoint,
-                status: StatusCode::SUCCESS,
-                length: u16::try_from(data.len()).unwrap_or(0),
-                data: data.into(),
-            };
-            self.send(id, packet);
-        }
+        self.feed();
     }
 
     /// A transfer that takes what the host pushes.
@@ -262,6 +248,15 @@ impl Guest {
         });
         #[expect(clippy::indexing_slicing, reason = "just found or made")]
         &mut self.streams[at]
+    }
+
+    /// Sends isochronous packets that are due.
+    pub(super) fn feed(&mut self) {
+        for stream in &mut self.streams {
+            stream.feed(self.now, |id, packet| {
+                encode(&self.codec, &mut self.tx, id, packet);
+            });
+        }
     }
 
     /// Completes what streams have for transfers that wait.
@@ -415,11 +410,4 @@ impl Guest {
 
 fn byte(value: u8) -> Segments {
     Bytes::copy_from_slice(&[value]).into()
-}
-
-/// The data of a packet; `None` where it lies outside, or is longer than the wire can say.
-fn piece(data: &Bytes, packet: &IsoPacket) -> Option<Bytes> {
-    u16::try_from(packet.length).ok()?;
-    let end = packet.offset.checked_add(packet.length)? as usize;
-    (end <= data.len()).then(|| data.slice(packet.offset as usize..end))
 }

@@ -3,10 +3,13 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use usb_descriptors::{Direction, EndpointAddress};
-use usb_transfer::{Completion, Frame, IsoPacket, Kind, Segments, Status, Transfer, TransferId};
+use usb_transfer::{
+    Completion, Frame, IsoPacket, Kind, Payload, Segments, Status, Transfer, TransferId,
+};
 
-use crate::codec::Packet;
+use crate::codec::{Packet, StatusCode};
 
 /// What a stream moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Stream {
     pending: VecDeque<(Transfer, u64)>,
     /// OUT: when the first is through. Nobody knows before the time is told for the first time.
     through: Option<Frame>,
+    /// OUT: so many, from the first on, have been sent.
+    sent: usize,
     next_id: u64,
 }
 
@@ -49,6 +54,7 @@ impl Stream {
             buffered: VecDeque::new(),
             pending: VecDeque::new(),
             through: None,
+            sent: 0,
             next_id: 0,
         }
     }
@@ -103,6 +109,7 @@ impl Stream {
 
     pub(super) fn fail(&mut self, status: Status) -> Vec<Completion> {
         self.through = None;
+        self.sent = 0;
         let pending = self.pending.drain(..);
         pending.map(|(transfer, _)| transfer.fail(status)).collect()
     }
@@ -112,12 +119,52 @@ impl Stream {
         self.pending.push_back((transfer, 0));
     }
 
-    /// A transfer whose packets were sent: nobody says when they are through, but each takes its
-    /// interval.
+    /// A transfer whose packets are to be sent: nobody says when they are through, but each takes
+    /// its interval.
     pub(super) fn pushed(&mut self, transfer: Transfer, packets: usize) {
         let interval = u64::from(transfer.interval.max(1));
         let time = interval.saturating_mul(packets as u64);
         self.pending.push_back((transfer, time));
+    }
+
+    /// Sends what the host has room for by now; `usbredirhost` drops what comes before.
+    pub(super) fn feed(&mut self, now: Frame, mut send: impl FnMut(u64, Packet)) {
+        while self.has_room(now) {
+            let next = self.pending.get(self.sent).map(|(transfer, _)| transfer);
+            let Some(Transfer { kind, payload, .. }) = next else {
+                return;
+            };
+            let (Kind::Isochronous(packets), Payload::Out(data)) = (kind, payload) else {
+                return;
+            };
+            self.sent = self.sent.saturating_add(1);
+            for data in packets.iter().filter_map(|packet| piece(data, packet)) {
+                let packet = Packet::Iso {
+                    endpoint: self.endpoint,
+                    status: StatusCode::SUCCESS,
+                    length: u16::try_from(data.len()).unwrap_or(0),
+                    data: data.into(),
+                };
+                send(self.next_id, packet);
+                // Within 32 bits, for hosts that have no more.
+                self.next_id = self.next_id.wrapping_add(1) & u64::from(u32::MAX);
+            }
+        }
+    }
+
+    fn has_room(&self, now: Frame) -> bool {
+        let room = self.room_from(self.through.unwrap_or_else(|| self.first_ends(now)));
+        room.is_some_and(|room| self.sent == 0 || room <= now)
+    }
+
+    /// From when on the host has room for the next transfer OUT that was not sent, where the first
+    /// is through at that time.
+    fn room_from(&self, Frame(through): Frame) -> Option<Frame> {
+        let (_, next) = self.pending.get(self.sent)?;
+        let sent = self.pending.iter().take(self.sent).skip(1);
+        let end = sent.fold(through, |end, (_, time)| end.saturating_add(*time));
+        let end = end.saturating_add(*next);
+        Some(Frame(end.saturating_sub(Self::BUFFER.into())))
     }
 
     /// The time is told: that of the first transfer OUT of several begins.
@@ -127,16 +174,13 @@ impl Stream {
         }
     }
 
-    fn first_begins(&mut self, Frame(now): Frame) {
-        let first = self.pending.front();
-        self.through = first.map(|(_, time)| Frame(now.saturating_add(*time)));
+    fn first_begins(&mut self, now: Frame) {
+        self.through = (!self.pending.is_empty()).then(|| self.first_ends(now));
     }
 
-    pub(super) fn mint(&mut self) -> u64 {
-        let id = self.next_id;
-        // Within 32 bits, for hosts that have no more.
-        self.next_id = self.next_id.wrapping_add(1) & u64::from(u32::MAX);
-        id
+    fn first_ends(&self, Frame(begin): Frame) -> Frame {
+        let time = self.pending.front().map_or(0, |(_, time)| *time);
+        Frame(begin.saturating_add(time))
     }
 
     /// Takes what the host pushed; where nobody pulls, at most `limit` packets are kept, and the
@@ -195,11 +239,17 @@ impl Stream {
         Some(transfer.complete_packets(results, data))
     }
 
-    /// When the next transfer to an OUT endpoint is through; or to be told the time.
+    /// When the next transfer to an OUT endpoint is through, or to be sent; or to be told the time.
     pub(super) fn next_frame(&self) -> Option<Frame> {
         const SOON: Frame = Frame(1);
-        let waits = self.endpoint.direction() == Direction::Out && !self.pending.is_empty();
-        waits.then(|| self.through.unwrap_or(SOON))
+        if self.endpoint.direction() == Direction::In || self.pending.is_empty() {
+            return None;
+        }
+        let Some(through) = self.through else {
+            return Some(SOON);
+        };
+        let room = self.room_from(through);
+        Some(room.map_or(through, |room| room.min(through)))
     }
 
     /// Ends a transfer early; tells whether that was the last.
@@ -213,6 +263,9 @@ impl Stream {
     /// Takes one of those that wait. What follows the first begins when that was to end.
     fn remove(&mut self, at: usize) -> Option<(Transfer, u64)> {
         let removed = self.pending.remove(at)?;
+        if at < self.sent {
+            self.sent = self.sent.saturating_sub(1);
+        }
         if at == 0 {
             if let Some(through) = self.through {
                 self.first_begins(through);
@@ -220,4 +273,11 @@ impl Stream {
         }
         Some(removed)
     }
+}
+
+/// The data of a packet; `None` where it lies outside, or is longer than the wire can say.
+pub(super) fn piece(data: &Bytes, packet: &IsoPacket) -> Option<Bytes> {
+    u16::try_from(packet.length).ok()?;
+    let end = packet.offset.checked_add(packet.length)? as usize;
+    (end <= data.len()).then(|| data.slice(packet.offset as usize..end))
 }
