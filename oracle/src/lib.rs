@@ -2,8 +2,13 @@
 //!
 //! The declarations follow Debian's `usbredirparser.h` of version 0.13.
 
+mod both;
+pub mod filter;
+
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
+
+pub use both::{Both, drain};
 
 /// `struct usbredirparser`: the private pointer and the callbacks, in the order of the header.
 #[repr(C)]
@@ -199,6 +204,15 @@ extern "C" fn data<const TYPE: u32>(
     unsafe { state(private) }.see(TYPE, id, fixed, data, length);
 }
 
+/// Rules are compared by themselves: see [`filter`].
+extern "C" fn rules(private: *mut c_void, rules: *mut filter::Rule, _: c_int) {
+    // SAFETY: the library passes its private pointer, and gives the rules to the callback.
+    unsafe {
+        state(private).see(23, 0, ptr::null(), ptr::null_mut(), 0);
+        filter::usbredirfilter_free(rules.cast());
+    }
+}
+
 macro_rules! callbacks {
     ($table:ident: $($at:literal $shape:ident $code:literal,)*) => {
         $($table[$at] = $shape::<$code> as *const c_void;)*
@@ -234,6 +248,7 @@ impl Oracle {
             32 header 0, 33 plain 22, 35 plain 24, 36 named 25, 37 named 26, 38 named 27,
             39 data 104,
         );
+        table[34] = rules as *const c_void;
         let mut words = [capabilities];
         // SAFETY: the parser is fresh; the state lives in its box as long as the parser.
         unsafe {
