@@ -6,6 +6,8 @@ use std::cell::Cell;
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    /// Allocated and not freed; below 0 where another thread has allocated.
+    static KEPT: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counting for each thread. A test binary makes it its own:
@@ -17,6 +19,15 @@ fn count(size: usize) {
     // A thread that is being torn down is not a test.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+    keep(size);
+}
+
+fn keep(size: usize) {
+    let _ = KEPT.try_with(|kept| kept.set(kept.get().saturating_add_unsigned(size as u64)));
+}
+
+fn free(size: usize) {
+    let _ = KEPT.try_with(|kept| kept.set(kept.get().saturating_sub_unsigned(size as u64)));
 }
 
 // SAFETY: every call is passed to the system's allocator unchanged; counting allocates nothing.
@@ -35,11 +46,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
+        free(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        free(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -60,4 +73,12 @@ pub fn largest_allocation<T>(run: impl FnOnce() -> T) -> (usize, T) {
     let largest = LARGEST.get();
     LARGEST.set(before.max(largest));
     (largest, result)
+}
+
+/// How many bytes more are allocated on this thread after `run` than before. What one thread
+/// allocates and another frees counts for both.
+pub fn kept_bytes<T>(run: impl FnOnce() -> T) -> (i64, T) {
+    let before = KEPT.get();
+    let result = run();
+    (KEPT.get() - before, result)
 }

@@ -7,7 +7,7 @@ mod link;
 mod model;
 mod pcap;
 
-pub use allocations::{CountingAllocator, allocations, largest_allocation};
+pub use allocations::{CountingAllocator, allocations, kept_bytes, largest_allocation};
 pub use decisions::Decisions;
 pub use link::Link;
 pub use model::ModelDevice;

@@ -28,15 +28,23 @@ pub struct ReadAhead {
     longest: Longest,
     burst: Longest,
     count: u8,
+    /// Bytes of the whole buffer, what was taken from its front included.
+    buffer: usize,
 }
 
 impl ReadAhead {
     /// A few headers, in bytes.
     pub const FLOOR: usize = 512;
+    /// What one read takes at most of messages that are shorter than it.
+    pub const BURST: usize = 256 << 10;
+    /// The same of messages so short that their payloads are copied.
+    const SHORT_BURST: usize = 64 << 10;
+    /// Payloads that may each keep a buffer of a burst alive.
+    pub const FEW: usize = 64;
+    /// In a burst, payloads of at least the buffer's length by this are taken by reference.
+    const SHARES: usize = 16;
     /// What one read takes at most; longer messages take several anyway.
     const CEILING: usize = 512 << 10;
-    /// What one read takes at most of messages that are shorter than it.
-    const BURST: usize = 64 << 10;
     /// Messages after which a longer one is forgotten, at the earliest.
     const WINDOW: u8 = 64;
 
@@ -58,46 +66,84 @@ impl ReadAhead {
         }
     }
 
-    /// Makes room for what is missing and, between two messages, for all of the next. There, a
-    /// buffer that long messages left behind is given up once they stop coming.
-    pub fn make_room(&self, rx: &mut BytesMut, header: usize, missing: NonZeroUsize) {
-        if rx.len() >= header {
-            return reserve(rx, missing.get());
-        }
-        // With the start of another, to see that there is one.
-        let longest = self.longest.get().saturating_add(header);
-        let room = longest.max(self.burst.get());
+    /// Makes room for what is missing and all of the next message, or as many as may come
+    /// together. Between two messages a buffer that long ones left behind is given up once they
+    /// stop coming.
+    pub fn make_room(&mut self, rx: &mut BytesMut, header: usize, missing: NonZeroUsize) {
+        let missing = missing.get();
+        let longest = self.longest.get().max(header);
+        // Whole messages, so that none is cut, and the start of another, to see that there is one.
+        let most = longest.saturating_mul(Self::SHARES);
+        let burst = self.burst.get().min(most.max(Self::SHORT_BURST));
+        let burst = burst.saturating_sub(header);
+        let cut = burst.checked_rem(longest).unwrap_or(0);
+        let together = burst.saturating_sub(cut).max(longest);
+        let room = together.saturating_add(header);
         let room = room.clamp(Self::FLOOR, Self::CEILING);
-        // As long as the next message fits, half of the room is enough.
-        let enough = longest.clamp(room / 2, Self::CEILING);
+        let enough = if rx.len() >= header {
+            missing
+        } else {
+            // As long as the next message fits, half of the room is enough.
+            longest.clamp(room / 2, Self::CEILING)
+        };
         if rx.capacity().saturating_sub(rx.len()) < enough {
-            reserve(rx, room);
+            self.reserve(rx, room.saturating_sub(rx.len()).max(missing));
         }
         if rx.is_empty() && rx.capacity() / 4 > room {
             *rx = BytesMut::with_capacity(room);
+            self.buffer = rx.capacity();
         }
     }
 
+    /// Makes room for just so many bytes more: `BytesMut::reserve` would take twice as many, and a
+    /// payload would keep them alive.
+    fn reserve(&mut self, rx: &mut BytesMut, additional: usize) {
+        if !rx.try_reclaim(additional) {
+            let mut grown = BytesMut::with_capacity(rx.len().saturating_add(additional));
+            grown.extend_from_slice(rx);
+            *rx = grown;
+            self.buffer = 0;
+        }
+        self.buffer = self.buffer.max(rx.capacity());
+    }
+
     /// Takes a header of so many bytes and `length` bytes behind it from the front, and gives the
-    /// latter: by reference, or as a copy if they are few, or less than half of the buffer, so that
-    /// a payload never keeps much more memory alive than its own. Nothing where they are not all
-    /// there.
+    /// latter: by reference, or as a copy where a reference would keep much more memory alive than
+    /// the payload's own. Nothing where they are not all there.
+    ///
+    /// By reference goes what is half of the buffer. In a buffer of at most
+    /// [`BURST`](Self::BURST) bytes a sixteenth is enough, as long as of the payloads that were
+    /// taken before fewer than [`FEW`](Self::FEW) are still `held`.
     ///
     /// ```
     /// use bytes::BytesMut;
     /// use usb_transfer::ReadAhead;
     /// let mut rx = BytesMut::from(&[7; 1000][..]);
     /// let place = rx[12..].as_ptr();
-    /// assert_eq!(ReadAhead::take_payload(&mut rx, 12, 900).as_ptr(), place);
+    /// let mut read_ahead = ReadAhead::default();
+    /// assert_eq!(read_ahead.take_payload(&mut rx, 12, 900, 0).as_ptr(), place);
     /// assert_eq!(rx.len(), 88);
     /// ```
     #[inline(always)]
-    pub fn take_payload(rx: &mut BytesMut, header: usize, length: usize) -> Bytes {
+    pub fn take_payload(
+        &self,
+        rx: &mut BytesMut,
+        header: usize,
+        length: usize,
+        held: usize,
+    ) -> Bytes {
+        // One that the caller brought, and that is not yet used up.
+        let buffer = self.buffer.max(rx.capacity());
+        let enough = if buffer <= Self::BURST && held < Self::FEW {
+            buffer / Self::SHARES
+        } else {
+            buffer / 2
+        };
         let total = header.saturating_add(length);
         let Some(payload) = rx.get(header..total) else {
             return Bytes::new();
         };
-        if length < TxQueue::COPY_BELOW || length < rx.capacity() / 2 {
+        if length < TxQueue::COPY_BELOW.max(enough) {
             // As `Bytes::copy_from_slice`, which is not inlined.
             let payload = Bytes::from(Box::<[u8]>::from(payload));
             rx.advance(total);
@@ -106,16 +152,6 @@ impl ReadAhead {
         let mut payload = rx.split_to(total).freeze();
         payload.advance(header);
         payload
-    }
-}
-
-/// Makes room for just so many bytes more: `BytesMut::reserve` would take twice as many, and a
-/// payload would keep them alive.
-fn reserve(rx: &mut BytesMut, additional: usize) {
-    if !rx.try_reclaim(additional) {
-        let mut grown = BytesMut::with_capacity(rx.len().saturating_add(additional));
-        grown.extend_from_slice(rx);
-        *rx = grown;
     }
 }
 

@@ -37,7 +37,9 @@ enum Chunk {
 #[derive(Debug, Default)]
 pub struct TxQueue {
     chunks: VecDeque<Chunk>,
-    /// The bytes of all `Chunk::Small`, in order, behind those that were written.
+    /// So many small bytes lie behind all chunks. Where there are no payloads, these are all.
+    tail: usize,
+    /// The bytes of the tail and of all `Chunk::Small`, in order, behind those that were written.
     small: Vec<u8>,
     /// So many of `small` were written.
     written: usize,
@@ -54,6 +56,7 @@ impl TxQueue {
     pub const fn new() -> Self {
         Self {
             chunks: VecDeque::new(),
+            tail: 0,
             small: Vec::new(),
             written: 0,
             remaining: 0,
@@ -76,16 +79,9 @@ impl TxQueue {
     /// Adds a copy of `bytes`: a header.
     #[inline(always)]
     pub fn put_slice(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
         self.small.extend_from_slice(bytes);
         self.remaining = self.remaining.saturating_add(bytes.len());
-        if let Some(Chunk::Small(length)) = self.chunks.back_mut() {
-            *length = length.saturating_add(bytes.len());
-        } else {
-            self.chunks.push_back(Chunk::Small(bytes.len()));
-        }
+        self.tail = self.tail.saturating_add(bytes.len());
     }
 
     /// Adds a payload: a reference to it, or a copy if it is small.
@@ -95,6 +91,10 @@ impl TxQueue {
             self.put_slice(&payload);
         } else {
             self.remaining = self.remaining.saturating_add(payload.len());
+            if self.tail > 0 {
+                self.chunks.push_back(Chunk::Small(self.tail));
+                self.tail = 0;
+            }
             self.chunks.push_back(Chunk::Shared(payload));
         }
     }
@@ -112,6 +112,7 @@ impl TxQueue {
     /// Forgets all that was not yet written.
     pub fn clear(&mut self) {
         self.chunks.clear();
+        self.tail = 0;
         self.small.clear();
         self.written = 0;
         self.remaining = 0;
@@ -120,14 +121,17 @@ impl TxQueue {
     /// The bytes to write, in order, as slices.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut small = self.small.get(self.written..).unwrap_or(&[]);
-        self.chunks.iter().map(move |chunk| match chunk {
+        let behind = self.small.len().saturating_sub(self.tail);
+        let tail = self.small.get(behind..).filter(|tail| !tail.is_empty());
+        let chunks = self.chunks.iter().map(move |chunk| match chunk {
             Chunk::Shared(payload) => payload.as_ref(),
             Chunk::Small(length) => {
                 let (front, rest) = small.split_at_checked(*length).unwrap_or((small, &[]));
                 small = rest;
                 front
             }
-        })
+        });
+        chunks.chain(tail)
     }
 }
 
@@ -172,7 +176,9 @@ impl Buf for TxQueue {
         let mut left = count;
         while left > 0 {
             let Some(chunk) = self.chunks.front_mut() else {
-                return;
+                self.tail = self.tail.saturating_sub(left);
+                self.written = self.written.saturating_add(left);
+                break;
             };
             let length = match chunk {
                 Chunk::Small(length) => *length,

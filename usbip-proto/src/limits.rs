@@ -19,8 +19,10 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Bytes that all transfers in flight carry or ask for, and their lists of isochronous packets;
     /// more is answered in the same way. Default 64 MiB: four of the longest, or 500 of the
-    /// 120 KiB that usb-storage asks for at once. A payload that a function holds may keep up to
-    /// about twice its length alive.
+    /// 120 KiB that usb-storage asks for at once. Payloads are parts of the receive
+    /// buffer and may keep more of it alive: each as much again as it is long, and 64 of them
+    /// 256 KiB ([`ReadAhead`](usb_transfer::ReadAhead)). So a client makes a server hold twice this
+    /// limit and 16 MiB at worst, beside a receive buffer of 512 KiB or one message.
     pub max_in_flight_bytes: u64,
     /// Packets of an isochronous transfer; more end the session. Default 1024, the kernel's own
     /// limit (`drivers/usb/usbip/usbip_common.h`, `USBIP_MAX_ISO_PACKETS`).

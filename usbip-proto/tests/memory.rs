@@ -9,9 +9,9 @@ mod common;
 
 use bytes::{Buf, Bytes, BytesMut};
 use common::{DEVICE, Submit};
-use testkit::allocations;
+use testkit::{allocations, kept_bytes};
 use usb_descriptors::Speed;
-use usb_transfer::{Frontend, HostEvent, Payload, Step, TxQueue, Wire};
+use usb_transfer::{Frontend, HostEvent, Payload, Step, Transfer, TxQueue, Wire};
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
 
@@ -156,7 +156,7 @@ fn an_isochronous_request_costs_no_allocation_either() {
             };
             pending.push_back(transfer);
             if pending.len() == 8 {
-                let mut transfer: usb_transfer::Transfer = pending.pop_front().unwrap();
+                let mut transfer: Transfer = pending.pop_front().unwrap();
                 let list = match &mut transfer.kind {
                     usb_transfer::Kind::Isochronous(list) => std::mem::take(list),
                     _ => panic!(),
@@ -173,33 +173,93 @@ fn an_isochronous_request_costs_no_allocation_either() {
     assert_eq!(allocations(|| run(200..1200)).0, 0);
 }
 
+/// Lets the session read a stream of writes of these lengths, as much as there is room for, and
+/// hands each transfer on.
+fn write_all(
+    session: &mut Session,
+    rx: &mut BytesMut,
+    lengths: impl IntoIterator<Item = usize>,
+    mut device: impl FnMut(&mut Session, Transfer),
+) {
+    let mut stream = Vec::new();
+    let mut lengths = (1..).zip(lengths).peekable();
+    loop {
+        match session.receive(rx).unwrap() {
+            Step::Ready => match session.poll() {
+                Some(HostEvent::Submit(transfer)) => device(session, transfer),
+                other => panic!("{other:?}"),
+            },
+            Step::Io(wants) => {
+                drain(session.tx());
+                let room = (rx.capacity() - rx.len()).max(wants.read.unwrap().get());
+                while stream.len() < room && lengths.peek().is_some() {
+                    let (seqnum, length) = lengths.next().unwrap();
+                    stream.extend(Submit::new(seqnum, 0, 2, length as i32).header());
+                    stream.resize(stream.len() + length, 7);
+                }
+                if stream.is_empty() {
+                    return;
+                }
+                let now = room.min(stream.len());
+                rx.extend_from_slice(&stream[..now]);
+                stream.drain(..now);
+            }
+        }
+    }
+}
+
 #[test]
-fn held_payloads_keep_little_more_than_themselves_alive() {
-    let mut session = session();
-    let mut rx = BytesMut::new();
-    for seqnum in 0..500u32 {
-        // One long message among short ones keeps the room for long ones.
-        let length = if seqnum % 50 == 0 { 400_000 } else { 300 };
-        let mut message = Submit::new(seqnum, 0, 2, length).header().to_vec();
-        message.resize(48 + length as usize, 7);
-        let mut sent = 0;
-        while let Step::Io(_) = session.receive(&mut rx).unwrap() {
-            let room = (rx.capacity() - rx.len()).min(message.len() - sent);
-            rx.extend_from_slice(&message[sent..sent + room]);
-            sent += room;
-        }
-        let Some(HostEvent::Submit(mut transfer)) = session.poll() else {
-            panic!()
-        };
-        let Payload::Out(data) = &mut transfer.payload else {
-            panic!()
-        };
-        let data = std::mem::take(data);
-        session.complete(transfer.complete_out());
-        if length == 300 {
-            let own = data.try_into_mut().expect("nobody else refers to it");
-            assert!(own.capacity() < 1024, "{} for 300 bytes", own.capacity());
-        }
+fn a_burst_of_writes_is_taken_in_place() {
+    for length in [4096, 16 << 10, 64 << 10] {
+        let (mut session, mut rx) = (session(), BytesMut::new());
+        let mut copies = 0;
+        let mut number = 0;
+        let mut last = 0;
+        write_all(&mut session, &mut rx, [length; 500], |session, transfer| {
+            let Payload::Out(data) = &transfer.payload else {
+                panic!()
+            };
+            // Two neighbours lie a header apart.
+            let place = data.as_ptr() as usize;
+            number += 1;
+            copies += usize::from(number > 100 && place.wrapping_sub(last) != length + 48);
+            last = place;
+            session.complete(transfer.complete_out());
+        });
+        // The first of each read has no neighbour.
+        let reads = 400usize
+            .div_ceil((256 << 10) / (length + 48) - 1)
+            .max(400 / 15);
+        assert!(
+            copies <= reads + 2,
+            "{copies} of {length} bytes, {reads} reads"
+        );
+    }
+}
+
+/// The bound that [`Limits::max_in_flight_bytes`] states.
+#[test]
+fn held_payloads_keep_no_more_alive_than_the_limits_say() {
+    for length in [300, 4096, 16 << 10, 17_000, 60_000] {
+        let (mut session, mut rx) = (session(), BytesMut::new());
+        let mut held = Vec::with_capacity(600);
+        let (kept, ()) = kept_bytes(|| {
+            // A long one among short ones keeps the room for long ones. One in sixteen is held.
+            let lengths = (0..9600).map(|number| if number % 60 == 1 { 400_000 } else { length });
+            let mut number = 0;
+            write_all(&mut session, &mut rx, lengths, |session, transfer| {
+                number += 1;
+                if number % 16 == 0 && transfer.payload.len() == length {
+                    held.push(transfer);
+                } else {
+                    session.complete(transfer.complete_out());
+                }
+            });
+        });
+        let payloads = held.len() * length;
+        assert!(held.len() > 500);
+        let most = 2 * payloads + 64 * (256 << 10) + (1 << 20);
+        assert!(kept as usize <= most, "{kept} for {payloads} bytes held");
     }
 }
 

@@ -20,7 +20,9 @@ pub struct Limits {
     /// [`StatusCode::IO_ERROR`](crate::codec::StatusCode::IO_ERROR). Default 1024.
     pub max_in_flight: usize,
     /// Bytes that all transfers in flight at a [`Host`](crate::Host) carry or ask for; more is
-    /// answered in the same way. Default 64 MiB.
+    /// answered in the same way. Default 64 MiB. Payloads are parts of the receive buffer: one that
+    /// is held may keep as much again alive as it is long or, where many came together, 256 KiB, at
+    /// most sixteen times its length ([`ReadAhead`](usb_transfer::ReadAhead)).
     pub max_in_flight_bytes: u64,
     /// Bytes queued for writing at which a [`Host`](crate::Host) stops reading and stops asking
     /// its device for stream data. Default 1 MiB. The queue can exceed it by what is in flight.

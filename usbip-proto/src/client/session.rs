@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 use usb_descriptors::{Direction, SetupPacket, Speed, feature, request};
 use usb_transfer::{
-    Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, ReadAhead, Segments,
-    Status, Step, Transfer, TransferId, TxQueue, Wire,
+    Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status, Step,
+    Transfer, TransferId, TxQueue, Wire,
 };
 
 use crate::session::{self, End, Io, Message};
@@ -258,7 +258,8 @@ impl Session {
         target: &Target,
         rx: &mut BytesMut,
     ) -> Result<(), ProtocolError> {
-        let payload = ReadAhead::take_payload(rx, Header::LENGTH, reply.payload as usize);
+        let read_ahead = &self.io.read_ahead;
+        let payload = read_ahead.take_payload(rx, Header::LENGTH, reply.payload as usize, 0);
         let length = reply.packets.saturating_mul(iso::LENGTH);
         let at = match *target {
             Target::Buried(at) => {

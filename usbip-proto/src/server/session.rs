@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed, feature, request};
 use usb_transfer::{
-    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, ReadAhead, Segments,
-    Status, Step, Transfer, TransferIds, TxQueue, Wire,
+    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status,
+    Step, Transfer, TransferIds, TxQueue, Wire,
 };
 
 use super::in_flight::{InFlight, Request, SpareLists};
@@ -186,12 +186,14 @@ impl Session {
         {
             return self.ret_submit(request, transfer.fail(Status::NO_MEMORY));
         }
-        self.event = Some(if request.is_reset {
+        let event = if request.is_reset {
             HostEvent::Reset
         } else {
             HostEvent::Submit(transfer)
-        });
+        };
         self.in_flight.push(request, bytes);
+        // None waits: the session does not read before it is taken.
+        self.event.get_or_insert(event);
     }
 
     /// Answers the port resets that the function was told of, and before which nothing is left.
@@ -306,7 +308,9 @@ impl End for Session {
         }
         let payload = match submit.direction {
             Direction::Out => {
-                Payload::Out(ReadAhead::take_payload(rx, Header::LENGTH, submit.buffer()))
+                let (length, held) = (submit.buffer(), self.in_flight.len());
+                let read_ahead = &self.io.read_ahead;
+                Payload::Out(read_ahead.take_payload(rx, Header::LENGTH, length, held))
             }
             Direction::In => {
                 skip(rx, Header::LENGTH);

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use usb_descriptors::{Direction, EndpointAddress, RequestType, SetupPacket};
-use usb_transfer::{ReadAhead, Segments, TxQueue};
+use usb_transfer::{Segments, TxQueue};
 
 use zerocopy::{Immutable, IntoBytes, Unaligned};
 
@@ -135,7 +135,10 @@ impl Reader<'_> {
     fn take(self, rx: &mut BytesMut) -> Segments {
         let (width, fixed) = (self.codec.width.length(), self.fixed as usize);
         let before = width.saturating_add(fixed);
-        ReadAhead::take_payload(rx, before, self.more as usize).into()
+        let read_ahead = &self.codec.read_ahead;
+        read_ahead
+            .take_payload(rx, before, self.more as usize, 0)
+            .into()
     }
 
     #[inline(always)]

@@ -98,7 +98,7 @@ impl Codec {
 
     /// Makes room for what is missing.
     #[inline(never)]
-    fn missing(&self, rx: &mut BytesMut, total: usize) -> NonZeroUsize {
+    fn missing(&mut self, rx: &mut BytesMut, total: usize) -> NonZeroUsize {
         let missing = total.saturating_sub(rx.len());
         let missing = NonZeroUsize::new(missing).unwrap_or(NonZeroUsize::MIN);
         self.read_ahead.make_room(rx, self.width.length(), missing);
