@@ -2,7 +2,8 @@
 //! `usbip` 0.9.0, and the least that can be done with the same bytes, asked by the same client in
 //! turn. Prints medians, and ratios to compare machines by.
 //!
-//! `loopback [ROUNDS [MILLISECONDS]]`: so many rounds of so long each; 5 of 200.
+//! `loopback [ROUNDS [MILLISECONDS [in|out [DEPTH [BYTES]]]]]`: so many rounds of so long each, 5 of
+//! 200; all rows, or those of a direction, depth and size.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,11 +18,13 @@ const HEADER: usize = 48;
 /// A client that keeps so many requests of a kind under way.
 struct Client {
     socket: TcpStream,
-    request: Vec<u8>,
+    /// As many as are under way at once, one after the other.
+    requests: Vec<u8>,
+    /// Bytes of one.
+    request: usize,
     reply: usize,
     depth: usize,
     seqnum: u32,
-    out: Vec<u8>,
     buffer: Vec<u8>,
 }
 
@@ -61,24 +64,23 @@ impl Client {
         let reply = HEADER + if is_in { size } else { 0 };
         Self {
             socket,
-            request,
+            requests: request.repeat(depth),
+            request: request.len(),
             reply,
             depth,
             seqnum: 0,
-            out: Vec::new(),
             buffer: vec![0; 256 << 10],
         }
     }
 
     fn ask(&mut self, count: usize) {
-        self.out.clear();
-        for _ in 0..count {
+        let requests = &mut self.requests[..count * self.request];
+        for request in requests.chunks_exact_mut(self.request) {
             self.seqnum = self.seqnum.wrapping_add(1);
-            self.request[4..8].copy_from_slice(&self.seqnum.to_be_bytes());
-            self.out.extend_from_slice(&self.request);
+            request[4..8].copy_from_slice(&self.seqnum.to_be_bytes());
         }
         self.socket
-            .write_all(&self.out)
+            .write_all(requests)
             .expect("a server that reads");
     }
 
@@ -121,18 +123,24 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    let mut arguments = std::env::args()
-        .skip(1)
-        .map(|each| each.parse().expect("a number"));
-    let rounds: usize = arguments.next().unwrap_or(5) as usize;
-    let duration = Duration::from_millis(arguments.next().unwrap_or(200));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| {
+        let argument = arguments.get(at);
+        argument.map(|each| each.parse::<u64>().expect("a number"))
+    };
+    let rounds = number(0).unwrap_or(5) as usize;
+    let duration = Duration::from_millis(number(1).unwrap_or(200));
+    let wanted = |at: usize, value: usize| number(at).is_none_or(|only| only == value as u64);
     println!(
         "{:<4} {:>5} {:>8} {:>12} {:>12} {:>12} {:>11} {:>10}",
         "", "depth", "bytes", "ours/s", "bare/s", "usbip/s", "ours:bare", "ours:usbip"
     );
-    for is_in in [true, false] {
-        for depth in DEPTHS {
-            for size in SIZES {
+    for (name, is_in) in [("in", true), ("out", false)] {
+        if arguments.get(2).is_some_and(|only| only != name) {
+            continue;
+        }
+        for depth in DEPTHS.into_iter().filter(|depth| wanted(3, *depth)) {
+            for size in SIZES.into_iter().filter(|size| wanted(4, *size)) {
                 let (request, reply) = if is_in { (0, size) } else { (size, 0) };
                 let our = ours(Echo::null());
                 let their = crates_io(false);
@@ -154,8 +162,7 @@ fn main() {
                 }
                 let [our, least, their] = times.map(median);
                 println!(
-                    "{:<4} {depth:>5} {size:>8} {:>12.0} {:>12.0} {:>12.0} {:>11.2} {:>10.2}",
-                    if is_in { "IN" } else { "OUT" },
+                    "{name:<4} {depth:>5} {size:>8} {:>12.0} {:>12.0} {:>12.0} {:>11.2} {:>10.2}",
                     1.0 / our,
                     1.0 / least,
                     1.0 / their,
