@@ -1,12 +1,15 @@
-//! Serves so many messages of a kind: `serve KIND SIZE COUNT`, for `benches/instructions`.
+//! Serves so many messages of a kind: `serve KIND SIZE COUNT [time]`, for `benches/instructions`. With
+//! `time` it prints the nanoseconds that each took, without what brings it and without the clock.
+
+use std::time::{Duration, Instant};
 
 use benches::{Copying, Disk, Echo, Server, Serving, Turning, Urb};
 use bytes::Bytes;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kind, size, count] = &arguments[..] else {
-        panic!("serve in|out|alone-in|alone-out|read|copying-in|copying-out SIZE COUNT");
+    let [kind, size, count, time @ ..] = &arguments[..] else {
+        panic!("serve in|out|alone-in|alone-out|read|copying-in|copying-out SIZE COUNT [time]");
     };
     let size: usize = size.parse().expect("a size in bytes");
     let count: usize = count.parse().expect("a number of messages");
@@ -31,8 +34,22 @@ fn main() {
         ),
         other => panic!("unknown kind: {other}"),
     };
+    if time.is_empty() {
+        for _ in 0..count {
+            server.bring(&urb, 1);
+            server.serve();
+        }
+        return;
+    }
+    let (mut spent, mut clock) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..count {
         server.bring(&urb, 1);
+        let start = Instant::now();
         server.serve();
+        let end = Instant::now();
+        spent += end - start;
+        clock += end.elapsed();
     }
+    let spent = spent.saturating_sub(clock).as_nanos() as f64;
+    println!("{:.0}", spent / count as f64);
 }
