@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 use usb_descriptors::build::{Configuration, Device, Endpoint, Interface};
 use usb_descriptors::{ClassCode, EndpointAddress, Speed};
 use usb_transfer::{DeviceDescriptors, Frontend, HostEvent, Step, Wire};
+use usbip_proto::client;
 use usbip_proto::server::{Handshake, HandshakeEvent};
 use usbip_proto::{DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError};
 
@@ -91,6 +92,54 @@ fn a_list_and_then_an_import_on_one_connection() {
     let reply = session.tx().copy_to_bytes(320);
     assert_eq!(reply[..8], [1, 0x11, 0, 3, 0, 0, 0, 0]);
     assert!(!session.tx().has_remaining());
+}
+
+#[test]
+fn a_client_iterates_over_the_list_however_it_comes() {
+    let mut server = Handshake::new(Limits::default());
+    let HandshakeEvent::List(request) = event(&mut server, &LIST) else {
+        panic!()
+    };
+    let devices = [record("1-1"), record("1-2"), record("1-3")];
+    server.list(request, &devices);
+    let reply = written(&mut server);
+    for piece in [1, 7, 320, reply.len()] {
+        let mut client = client::Handshake::list(Limits::default());
+        let (mut rx, mut found) = (BytesMut::new(), Vec::new());
+        for bytes in reply.chunks(piece) {
+            assert_eq!(client.poll(), None, "the end before the last piece");
+            rx.extend_from_slice(bytes);
+            for device in client.devices(&mut rx) {
+                found.push(device.unwrap());
+            }
+        }
+        assert_eq!(found, devices, "in pieces of {piece}");
+        assert_eq!(client.poll(), Some(client::HandshakeEvent::EndOfList));
+        assert_eq!(client.devices(&mut rx).count(), 0);
+    }
+
+    // What is wrong is told once, behind the devices before it.
+    let mut limits = Limits::default();
+    limits.max_interfaces = 1;
+    let mut client = client::Handshake::list(limits);
+    let mut rx = BytesMut::from(&reply[..]);
+    let found: Vec<_> = client.devices(&mut rx).collect();
+    assert!(
+        matches!(
+            found[..],
+            [Err(ProtocolError::InterfaceCount { found: 2, .. })]
+        ),
+        "{found:?}"
+    );
+
+    // A refusal is no device.
+    let mut client = client::Handshake::list(Limits::default());
+    let mut rx = BytesMut::from(&[1, 0x11, 0, 5, 0, 0, 0, 1][..]);
+    assert_eq!(client.devices(&mut rx).count(), 0);
+    assert_eq!(
+        client.poll(),
+        Some(client::HandshakeEvent::Refused(OpStatus::NOT_AVAILABLE))
+    );
 }
 
 #[test]

@@ -13,6 +13,10 @@ use crate::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError};
 
 /// The client's end of a connection until a device is imported.
 ///
+/// A list is never kept as a whole, here or in the buffer: each device is an event of its own as soon
+/// as its bytes are there, checked against [`Limits::max_devices`] and [`Limits::max_interfaces`];
+/// then comes [`HandshakeEvent::EndOfList`]. [`devices`](Self::devices) iterates over them.
+///
 /// ```
 /// use bytes::{Buf, BytesMut};
 /// use usb_transfer::{Step, Wire};
@@ -100,6 +104,32 @@ impl Handshake {
         self.event.take()
     }
 
+    /// The devices of the list that are in `rx`. The iterator ends behind the last that is whole, so
+    /// it may be asked for again when more was received; what else the server said is left to be
+    /// [polled](Self::poll), the end of the list too. A list that breaks the protocol gives one
+    /// error.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use usbip_proto::Limits;
+    /// use usbip_proto::client::{Handshake, HandshakeEvent};
+    ///
+    /// let mut handshake = Handshake::list(Limits::default());
+    /// let mut rx = BytesMut::from(&[1, 0x11, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0][..]); // of none
+    /// for device in handshake.devices(&mut rx) {
+    ///     println!("{}", device?.bus_id());
+    /// }
+    /// assert_eq!(handshake.poll(), Some(HandshakeEvent::EndOfList));
+    /// # Ok::<(), usbip_proto::ProtocolError>(())
+    /// ```
+    pub const fn devices<'a>(&'a mut self, rx: &'a mut BytesMut) -> Devices<'a> {
+        Devices {
+            handshake: self,
+            rx,
+            has_failed: false,
+        }
+    }
+
     /// The session of the imported device; the handshake itself where none was imported.
     ///
     /// # Errors
@@ -158,7 +188,7 @@ impl Handshake {
                         limit,
                     });
                 }
-                self.devices(count);
+                self.expect_devices(count);
             }
             State::Devices(left) => {
                 if let Some(record) = Device::parse(body)? {
@@ -215,7 +245,7 @@ impl Handshake {
         Ok(Some(common.status()).filter(|status| *status != OpStatus::OK))
     }
 
-    fn devices(&mut self, left: u32) {
+    fn expect_devices(&mut self, left: u32) {
         if left == 0 {
             self.event = Some(HandshakeEvent::EndOfList);
         } else {
@@ -233,6 +263,37 @@ impl Handshake {
         self.state = State::Devices(devices.saturating_sub(1));
     }
 }
+
+/// What [`Handshake::devices`] iterates over.
+#[derive(Debug)]
+pub struct Devices<'a> {
+    handshake: &'a mut Handshake,
+    rx: &'a mut BytesMut,
+    has_failed: bool,
+}
+
+impl Iterator for Devices<'_> {
+    type Item = Result<DeviceRecord, ProtocolError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_failed {
+            return None;
+        }
+        if let Err(error) = self.handshake.receive(self.rx) {
+            self.has_failed = true;
+            return Some(Err(error));
+        }
+        match self.handshake.event.take() {
+            Some(HandshakeEvent::Device(device)) => Some(Ok(device)),
+            other => {
+                self.handshake.event = other;
+                None
+            }
+        }
+    }
+}
+
+impl core::iter::FusedIterator for Devices<'_> {}
 
 impl Wire for Handshake {
     type Error = ProtocolError;

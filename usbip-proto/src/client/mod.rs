@@ -7,5 +7,5 @@
 mod handshake;
 mod session;
 
-pub use handshake::{Handshake, HandshakeEvent};
+pub use handshake::{Devices, Handshake, HandshakeEvent};
 pub use session::Session;
