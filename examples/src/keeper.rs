@@ -11,8 +11,8 @@ use usbip_proto::vhci::PortState;
 use usbip_proto::{BusId, DeviceRecord, Limits};
 
 use crate::{
-    Address, Attachment, Failure, ImportError, Listener, Network, Stop, Stream, Vhci, import_from,
-    import_socket, list, say, signal,
+    Address, Attachment, Failure, ImportError, Listener, Network, Origin, Origins, Peer, Stop,
+    Stream, Vhci, import_from, import_socket, list, say, signal,
 };
 
 /// Attaches devices and detaches them when it is told to end, by SIGINT or SIGTERM. Clones are
@@ -25,6 +25,7 @@ pub struct Keeper {
 #[derive(Debug)]
 struct Shared {
     vhci: Vhci,
+    origins: Origins,
     stop: Stop,
     note: fn(&str),
 }
@@ -40,11 +41,16 @@ impl Keeper {
     ///
     /// # Errors
     /// The system gives no thread or file descriptor.
-    pub fn new(vhci: Vhci, note: fn(&str)) -> io::Result<Self> {
+    pub fn new(vhci: Vhci, origins: Origins, note: fn(&str)) -> io::Result<Self> {
         let stop = Stop::new()?;
         let stopped = stop.clone();
         signal::on_first_signal(move || stopped.stop())?;
-        let shared = Arc::new(Shared { vhci, stop, note });
+        let shared = Arc::new(Shared {
+            vhci,
+            origins,
+            stop,
+            note,
+        });
         Ok(Self { shared })
     }
 
@@ -54,18 +60,19 @@ impl Keeper {
     /// # Errors
     /// It cannot be attached the first time.
     pub fn keep(&self, address: &Address, bus_id: BusId, port: Option<u16>) -> Result<(), Failure> {
+        let origin = Origin::at(address, bus_id);
         let mut last = None;
         let mut is_quiet = false;
         loop {
             let wanted = port.or_else(|| last.filter(|port| self.is_free(*port)));
             let attached = import_from(address, bus_id)
                 .map_err(|error| Failure::Failed(format!("{address}: {error}")))
-                .and_then(|(record, socket)| self.attach(&record, socket, wanted));
+                .and_then(|(record, socket)| self.attach(&record, socket, wanted, &origin));
             match attached {
                 Ok((attachment, port)) => {
                     last = Some(port);
                     is_quiet = false;
-                    if !self.hold(&attachment) {
+                    if !self.hold(&attachment, port) {
                         return Ok(());
                     }
                     self.note(format_args!("{address}: the connection has ended"));
@@ -111,7 +118,7 @@ impl Keeper {
             }
             let keeper = self.clone();
             servers.push(thread::spawn(move || {
-                if let Err(error) = keeper.take(socket, bus_id) {
+                if let Err(error) = keeper.take(socket, &peer, bus_id) {
                     keeper.note(format_args!("{peer}: {error}"));
                 }
             }));
@@ -124,7 +131,7 @@ impl Keeper {
     }
 
     /// Takes a device of a server that has connected, and holds it.
-    fn take(&self, socket: OwnedFd, bus_id: Option<BusId>) -> Result<(), String> {
+    fn take(&self, socket: OwnedFd, peer: &Peer, bus_id: Option<BusId>) -> Result<(), String> {
         let text = |error: ImportError| error.to_string();
         let mut stream = Stream::new(socket).map_err(|error| error.to_string())?;
         let bus_id = match bus_id {
@@ -136,10 +143,10 @@ impl Keeper {
                 .ok_or("offers nothing")?,
         };
         let (record, socket) = import_socket(stream, bus_id).map_err(text)?;
-        let attached = self.attach(&record, socket, None);
+        let attached = self.attach(&record, socket, None, &Origin::of(peer, bus_id));
         let (attachment, port) =
             attached.map_err(|(Failure::Mistake(text) | Failure::Failed(text))| text)?;
-        if self.hold(&attachment) {
+        if self.hold(&attachment, port) {
             self.note(format_args!("port {port}: the connection has ended"));
         }
         Ok(())
@@ -150,6 +157,7 @@ impl Keeper {
         record: &DeviceRecord,
         socket: OwnedFd,
         port: Option<u16>,
+        origin: &Origin,
     ) -> Result<(Attachment, u16), Failure> {
         let speed = record.speed_code().speed().ok_or_else(|| {
             let (bus_id, code) = (record.bus_id(), record.speed_code().0);
@@ -162,14 +170,17 @@ impl Keeper {
         let port = attachment.attach(socket, record.device_id(), speed, port);
         let port = port.map_err(Failure::mistake)?;
         let port = port.ok_or_else(|| Failure::Failed("was ended".into()))?;
+        // Whoever looks what is attached is not told where it is from; else nothing is amiss.
+        let _ = self.shared.origins.record(port, origin);
         say(format_args!("port: {port}"))?;
         attachment.announce();
         Ok((attachment, port))
     }
 
     /// Waits until the connection has ended; `false`: until this was told to end.
-    fn hold(&self, attachment: &Attachment) -> bool {
+    fn hold(&self, attachment: &Attachment, port: u16) -> bool {
         let ended = self.shared.stop.wait_for_hang_up(attachment.socket());
+        self.shared.origins.forget(port);
         if ended.is_ok_and(|ended| ended) {
             attachment.gone();
             return true;

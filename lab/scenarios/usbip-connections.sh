@@ -22,8 +22,30 @@ disk=$(block_device "$bus_id")
 udevadm settle
 expect_content "after attach"
 usbip-client ports | tee said
-grep -q "^$port .*SuperSpeed hub.*$bus_id 1209:0001 Virtual USB Disk $disk" said || fail "usbip-client ports"
+from=usbip://127.0.0.1:3240/1-1
+grep -q "^$port .*SuperSpeed hub.*$bus_id 1209:0001 Virtual USB Disk $disk  from $from" said || fail "usbip-client ports"
+usbip port | tee said
+grep -q "$from" said || fail "stock usbip port does not say where the device is from"
+expect_equal "$(stat -c %a /var/run/vhci_hcd "/var/run/vhci_hcd/port$port" | xargs)" "700 700" "modes of the record"
 usbip-client detach "$port"
+wait_until 10 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
+[[ ! -e /var/run/vhci_hcd/port$port ]] || fail "the record outlives the device"
+
+note "what stock usbip attaches, our ports name, and the other way round stock detach ends"
+usbip attach -r 127.0.0.1 -b 1-1
+wait_until 10 used_port || fail "no port is in use"
+cp "/var/run/vhci_hcd/port$port" theirs
+expect_equal "$(stat -c %a /var/run/vhci_hcd "/var/run/vhci_hcd/port$port" | xargs)" "700 700" "modes of the stock record"
+usbip-client ports | tee said
+grep -q "^$port .*from $from" said || fail "usbip-client ports does not read the stock record"
+usbip-client detach "$port"
+wait_until 10 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
+wait_until 30 no_block_device "$bus_id"
+[[ ! -e /var/run/vhci_hcd/port$port ]] || fail "the stock record outlives the device"
+usbip-client attach tcp:127.0.0.1 1-1
+wait_until 10 used_port || fail "no port is in use"
+cmp "/var/run/vhci_hcd/port$port" theirs || fail "our record is not as the stock one"
+usbip detach -p "$port"
 wait_until 10 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
 wait_until 30 no_block_device "$bus_id"
 status=0
@@ -32,6 +54,7 @@ expect_equal "$status" 2 "exit status of detaching nothing"
 
 note "the server dies, and the disk comes back with it"
 attach usbip-client attach tcp:127.0.0.1 1-1 --reconnect
+usbip port | grep -q "$from" || fail "stock usbip port does not know what stays"
 expect_content "after attach --reconnect"
 for round in 1 2; do
     kill -KILL "$server"

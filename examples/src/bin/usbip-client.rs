@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use examples::{
-    Address, DiskCopy, Failure, Host, ImportError, Keeper, Network, Stream, Vhci, import_from,
-    list, say,
+    Address, DiskCopy, Failure, Host, ImportError, Keeper, Network, Origin, Origins, Stream, Vhci,
+    import_from, list, say,
 };
 use lexopt::prelude::*;
 use usbip_proto::vhci::{Hub, PortState};
@@ -41,6 +41,7 @@ Options:
   --port N       the port of vhci_hcd [default: the first free one]
   --reconnect    stay, and attach the device again whenever the server comes back
   --sysfs FOLDER where sysfs is mounted [default: /sys]
+  --state FOLDER where `usbip port` looks for what is attached [default: /var/run/vhci_hcd]
   -h, --help     print this
   -V, --version  print the version
 
@@ -82,6 +83,7 @@ enum Command {
 
 struct Kernel {
     sysfs: PathBuf,
+    origins: Origins,
     port: Option<u16>,
 }
 
@@ -89,7 +91,7 @@ impl Command {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         let (mut words, mut file) = (Vec::<String>::new(), None);
         let (mut resume, mut reconnect) = (false, false);
-        let (mut port, mut sysfs, mut allowed) = (None, None, Vec::new());
+        let (mut port, mut sysfs, mut state, mut allowed) = (None, None, None, Vec::new());
         let mut arguments = lexopt::Parser::from_args(arguments);
         while let Some(argument) = arguments.next()? {
             let word = words.first().map_or("", String::as_str);
@@ -106,6 +108,9 @@ impl Command {
                 (Long("sysfs"), "attach" | "listen" | "ports" | "detach") => {
                     sysfs = Some(PathBuf::from(arguments.value()?));
                 }
+                (Long("state"), "attach" | "listen" | "ports" | "detach") => {
+                    state = Some(PathBuf::from(arguments.value()?));
+                }
                 (Value(word), _) => words.push(word.string()?),
                 (argument, _) => return Err(argument.unexpected()),
             }
@@ -116,7 +121,12 @@ impl Command {
             Ok::<_, String>(DiskCopy { file, resume })
         };
         let sysfs = sysfs.unwrap_or_else(|| Vhci::SYSFS.into());
-        let kernel = Kernel { sysfs, port };
+        let origins = Origins::new(state.unwrap_or_else(|| Origins::FOLDER.into()));
+        let kernel = Kernel {
+            sysfs,
+            origins,
+            port,
+        };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         Ok(match words[..] {
             ["list", address] => Self::List(value(address)?),
@@ -163,15 +173,13 @@ impl Command {
             }
             Self::Attach(address, bus_id, kernel, false) => attach(address, *bus_id, kernel),
             Self::Attach(address, bus_id, kernel, true) => {
-                let keeper = Keeper::new(vhci(kernel)?, note).map_err(Failure::failed)?;
-                keeper.keep(address, *bus_id, kernel.port)
+                keeper(kernel)?.keep(address, *bus_id, kernel.port)
             }
             Self::Listen(address, bus_id, allowed, kernel) => {
-                let keeper = Keeper::new(vhci(kernel)?, note).map_err(Failure::failed)?;
-                keeper.listen(address, allowed, *bus_id)
+                keeper(kernel)?.listen(address, allowed, *bus_id)
             }
-            Self::Ports(kernel) => print_ports(&vhci(kernel)?),
-            Self::Detach(port, kernel) => detach(&vhci(kernel)?, *port),
+            Self::Ports(kernel) => print_ports(kernel),
+            Self::Detach(port, kernel) => detach(kernel, *port),
         }
     }
 }
@@ -183,6 +191,10 @@ fn value<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, lexopt::Er
 
 fn vhci(kernel: &Kernel) -> Result<Vhci, Failure> {
     Vhci::open(&kernel.sysfs).map_err(Failure::mistake)
+}
+
+fn keeper(kernel: &Kernel) -> Result<Keeper, Failure> {
+    Keeper::new(vhci(kernel)?, kernel.origins.clone(), note).map_err(Failure::failed)
 }
 
 /// Whatever fails between here and the server is told with its address.
@@ -234,10 +246,19 @@ fn attach(address: &Address, bus_id: BusId, kernel: &Kernel) -> Result<(), Failu
         ))
     })?;
     let port = vhci.attach(socket, record.device_id(), speed, kernel.port);
-    say(format_args!("port: {}", port.map_err(Failure::mistake)?))
+    let port = port.map_err(Failure::mistake)?;
+    // It is attached, whether or not `usbip port` can tell where it is from.
+    let recorded = kernel.origins.record(port, &Origin::at(address, bus_id));
+    if let Err(error) = recorded {
+        note(&format!(
+            "port {port}: usbip port will not know where it is from: {error}"
+        ));
+    }
+    say(format_args!("port: {port}"))
 }
 
-fn print_ports(vhci: &Vhci) -> Result<(), Failure> {
+fn print_ports(kernel: &Kernel) -> Result<(), Failure> {
+    let vhci = vhci(kernel)?;
     let ports = vhci.ports().map_err(Failure::failed)?;
     for port in ports.iter().filter(|port| port.state != PortState::FREE) {
         let hub = match port.hub {
@@ -250,12 +271,15 @@ fn print_ports(vhci: &Vhci) -> Result<(), Failure> {
             PortState::ERROR => "the connection broke".into(),
             state => format!("state {}", state.0),
         };
-        say(format_args!("{:<4} {hub}  {device}", port.number))?;
+        let origin = kernel.origins.of(port.number);
+        let origin = origin.map_or(String::new(), |origin| format!("  from {origin}"));
+        say(format_args!("{:<4} {hub}  {device}{origin}", port.number))?;
     }
     Ok(())
 }
 
-fn detach(vhci: &Vhci, port: u16) -> Result<(), Failure> {
+fn detach(kernel: &Kernel, port: u16) -> Result<(), Failure> {
+    let vhci = vhci(kernel)?;
     let ports = vhci.ports().map_err(Failure::failed)?;
     match ports.get(port) {
         None => {
@@ -277,6 +301,7 @@ fn detach(vhci: &Vhci, port: u16) -> Result<(), Failure> {
     let synced: Vec<_> = disks.iter().flatten().map(|disk| vhci.sync(disk)).collect();
     vhci.detach(port)
         .map_err(|error| Failure::Failed(format!("port {port}: {error}")))?;
+    kernel.origins.forget(port);
     match synced.into_iter().find_map(Result::err) {
         Some(error) => Err(Failure::Failed(format!(
             "port {port}: detached, but the disk was not flushed: {error}"
