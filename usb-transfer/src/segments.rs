@@ -168,6 +168,16 @@ impl Segments {
             .for_each(|piece| joined.extend_from_slice(piece));
         joined.freeze()
     }
+
+    /// As [`to_bytes`](Self::to_bytes), of what is needed no more: the piece itself is no further
+    /// reference to its memory, for which some would first have to be counted.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        if self.tail.is_none() {
+            return self.head;
+        }
+        self.to_bytes()
+    }
 }
 
 impl From<Bytes> for Segments {
@@ -256,6 +266,7 @@ mod tests {
             let mut copy = [0; 30];
             let copied = data.copy_to_slice(&mut copy[..at]);
             prop_assert_eq!(&copy[..copied], &whole[..at.min(whole.len())]);
+            prop_assert_eq!(data.into_bytes(), whole);
         }
     }
 

@@ -74,7 +74,7 @@ impl Host {
                     stream,
                     length,
                 };
-                self.data(id, origin, endpoint, stream, length, &data);
+                self.data(id, origin, endpoint, stream, length, data);
             }
             Packet::Interrupt {
                 endpoint,
@@ -83,7 +83,7 @@ impl Host {
                 ..
             } => {
                 let origin = Origin::Interrupt { endpoint, length };
-                self.data(id, origin, endpoint, 0, length.into(), &data);
+                self.data(id, origin, endpoint, 0, length.into(), data);
             }
             Packet::Iso { endpoint, data, .. } => {
                 if let Some(stream) = self.streams.at(endpoint) {
@@ -214,7 +214,7 @@ impl Host {
             Direction::In => Payload::In {
                 length: setup.length.into(),
             },
-            Direction::Out => Payload::Out(data.unwrap_or_default().to_bytes()),
+            Direction::Out => Payload::Out(data.unwrap_or_default().into_bytes()),
         };
         let transfer = Transfer::control(self.ids.mint(), setup, payload);
         if !transfer.is_consistent() || !endpoint.is_control() {
@@ -247,7 +247,7 @@ impl Host {
         address: EndpointAddress,
         stream: u32,
         length: u32,
-        data: &Segments,
+        data: Segments,
     ) {
         let kind = match origin {
             Origin::Interrupt { .. } => TransferType::Interrupt,
@@ -255,7 +255,7 @@ impl Host {
         };
         let payload = match address.direction() {
             Direction::In => Payload::In { length },
-            Direction::Out => Payload::Out(data.to_bytes()),
+            Direction::Out => Payload::Out(data.into_bytes()),
         };
         let found = self.endpoint(address, kind);
         let stream_id = self.stream_id(address, stream);
