@@ -1,4 +1,4 @@
-//! The host's side of a disk, and a device that answers what it likes.
+//! The host's side of a disk by Bulk-Only Transport, and a device that answers what it likes.
 //!
 //! Invariants: transfers have new ids, and a completion that is not due changes nothing; it never
 //! asks for ever; each request has exactly one result, at the latest after the end; the last event
@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use msc_bot::{
-    BlockOp, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, Ticket, UnitOptions,
+    BlockOp, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, MassStorage, Ticket,
+    UnitOptions,
 };
 use testkit::Decisions;
 use usb_descriptors::Speed;
 use usb_transfer::{
-    Completion, Frontend, Function, FunctionEvent, HostEvent, Segments, Status, Transfer,
-    TransferId,
+    Completion, Frontend, FunctionEvent, HostEvent, Segments, Status, Transfer, TransferId,
 };
 
 use crate::{choices, split};
 
-const BLOCKS: u64 = 600;
+pub(crate) const BLOCKS: u64 = 600;
 const BLOCK: usize = 512;
 
 /// Runs the target: choices steer the embedder and how the device answers.
@@ -28,10 +28,23 @@ pub fn run(input: &[u8]) {
     let unit = LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, BLOCKS));
     let device = BotDevice::new(BotOptions::new(Speed::High), [unit]).expect("a device");
     let host = Initiator::new(device.descriptors()).expect("a disk");
+    run_with(decisions, host, device, choices::completion);
+}
+
+/// A device's answer to a transfer, whether it keeps its contract or not.
+pub(crate) type Answer = fn(&mut Decisions<'_>, &Transfer) -> Completion;
+
+pub(crate) fn run_with(
+    decisions: Decisions<'_>,
+    host: Initiator,
+    device: impl MassStorage,
+    answer: Answer,
+) {
     let mut run = Run {
         decisions,
         host,
         device,
+        answer,
         disk: vec![0x5a; BLOCKS as usize * BLOCK],
         pending: BTreeMap::new(),
         lost: Vec::new(),
@@ -48,11 +61,13 @@ pub fn run(input: &[u8]) {
     run.end();
 }
 
-struct Run<'a> {
+struct Run<'a, D> {
     decisions: Decisions<'a>,
     host: Initiator,
     /// What answers where nothing is made up.
-    device: BotDevice,
+    device: D,
+    /// What makes it up.
+    answer: Answer,
     disk: Vec<u8>,
     /// At the device.
     pending: BTreeMap<TransferId, Transfer>,
@@ -66,7 +81,7 @@ struct Run<'a> {
     is_over: bool,
 }
 
-impl Run<'_> {
+impl<D: MassStorage> Run<'_, D> {
     fn step(&mut self) {
         match self.decisions.below(16) {
             0 | 1 => {
@@ -207,7 +222,7 @@ impl Run<'_> {
         if let Some(transfer) = self.pending.remove(&id) {
             self.is_honest = false;
             self.lost.retain(|lost| *lost != id);
-            let completion = choices::completion(&mut self.decisions, &transfer);
+            let completion = (self.answer)(&mut self.decisions, &transfer);
             self.host.complete(completion);
         }
     }

@@ -21,6 +21,7 @@ pub mod serial;
 mod socket;
 mod store;
 pub mod uas_device;
+pub mod uas_initiator;
 mod urb;
 pub mod usbip_client;
 pub mod usbip_handshake;
@@ -51,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     ("initiator", initiator::run),
     ("serial", serial::run),
     ("uas_device", uas_device::run),
+    ("uas_initiator", uas_initiator::run),
     ("usbip_client", usbip_client::run),
     ("usbip_handshake", usbip_handshake::run),
     ("usbip_server", usbip_server::run),

@@ -91,8 +91,6 @@ pub fn all() -> Vec<Seed> {
         seed("enumerator", "good-device", join(&[], &[])),
         seed("enumerator", "raw-answers", join(&any(4, 200), &flat)),
         seed("enumerator", "wrong-bytes", join(&[9; 100], &[])),
-        seed("initiator", "composed", join(&any(5, 800), &[])),
-        seed("initiator", "honest", join(HONEST, &[])),
         seed("usbip_client", "composed", join(&any(153, 800), &[])),
         seed("usbip_client", "control", client(1, &msc_replies[0])),
         seed(
@@ -138,9 +136,27 @@ pub fn all() -> Vec<Seed> {
             b"hub port\nxs  0000 004".into(),
         ),
     ];
+    all.extend(initiators());
     all.extend(functions());
     all.extend(redirected());
     all
+}
+
+/// Hosts of disks.
+fn initiators() -> [Seed; 5] {
+    let after = |streams| [&[streams][..], HONEST].concat();
+    let seed = |target, name, choices: &[u8]| Seed {
+        target,
+        name,
+        bytes: join(choices, &[]),
+    };
+    [
+        seed("initiator", "composed", &any(5, 800)),
+        seed("initiator", "honest", HONEST),
+        seed("uas_initiator", "composed", &any(154, 800)),
+        seed("uas_initiator", "streams", &after(1)),
+        seed("uas_initiator", "without-streams", &after(0)),
+    ]
 }
 
 /// A good device with something of everything: bulk and interrupt endpoints, an alternate setting,
@@ -328,7 +344,7 @@ fn wrappers(requests: &[Vec<u8>]) -> Vec<u8> {
     join(&choices, &wrappers.concat())
 }
 
-/// Choices for `initiator`: a write of 3 blocks, a flush, a read of 3, and later one of 2.
+/// Choices for `initiator`, and behind one for `uas_initiator`: a write of 3 blocks, a flush, a read of 3, and later one of 2.
 const HONEST: &[u8] = &[
     0, 2, 0, 3, 0, 10, 0, 0, 0, 0, 0xa5, 0, 3, 0, 0, 0, 3, 0, 10, 0, 0, 0, 10, 0, 0, 0, 10, 0, 0,
     0, 10, 0, 0, 0, 10, 0, 0, 0, 2, 0, 11, 0, 0,

@@ -9,10 +9,12 @@ mod bench;
 
 use bench::{BULK_IN, BULK_OUT, cbw, disk, read_10, write_10};
 use bytes::Bytes;
-use msc_bot::{BlockOp, BlockSize, BotDevice, BotOptions, LogicalUnit};
+use msc_bot::{
+    BlockOp, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, MassStorage, UasDevice,
+};
 use testkit::allocations;
 use usb_descriptors::{Direction, SetupPacket, Speed};
-use usb_transfer::{Function, Segments, Transfer, TransferIds};
+use usb_transfer::{Function, Segments, Transfer, TransferIds, exchange};
 
 #[global_allocator]
 static ALLOCATOR: testkit::CountingAllocator = testkit::CountingAllocator;
@@ -112,6 +114,58 @@ fn a_command_allocates_nothing() {
         let (count, ()) = allocations(|| {
             for _ in 0..1000 {
                 quiet.command(&wrapper, direction, transfers, length);
+            }
+        });
+        assert_eq!(count, 0, "{name}");
+    }
+}
+
+/// Eight reads, eight writes and a flush, to the end.
+fn use_disk(host: &mut Initiator, device: &mut dyn MassStorage, payload: &Bytes) {
+    let mut requests = 17;
+    for lba in 0..8 {
+        host.read(lba * 8, 8);
+        host.write(lba * 8, payload.slice(..4096));
+    }
+    host.flush();
+    while requests > 0 {
+        exchange(host, &mut *device);
+        while let Some((_, result)) = host.result() {
+            result.unwrap();
+            requests -= 1;
+        }
+        while let Some(op) = device.poll_block() {
+            let data = match op {
+                BlockOp::Read { length, .. } => payload.slice(..length as usize).into(),
+                _ => Segments::new(),
+            };
+            device.finish(op.token(), Ok(data));
+        }
+    }
+}
+
+#[test]
+fn a_request_to_an_initiator_allocates_nothing() {
+    let payload = Bytes::from(vec![1; 1 << 20]);
+    let _shared = payload.clone();
+    for (name, speed) in [
+        ("BOT", None),
+        ("UAS", Some(Speed::High)),
+        ("streams", Some(Speed::Super)),
+    ] {
+        let unit = LogicalUnit::new(disk(BlockSize::BYTES_512, 4096));
+        let mut device: Box<dyn MassStorage> = match speed {
+            None => Box::new(BotDevice::new(BotOptions::new(Speed::High), [unit]).unwrap()),
+            Some(speed) => Box::new(UasDevice::new(BotOptions::new(speed), [unit]).unwrap()),
+        };
+        let mut host = Initiator::with_streams(device.descriptors()).unwrap();
+        assert_eq!(host.is_uas(), speed.is_some());
+        for _ in 0..20 {
+            use_disk(&mut host, &mut *device, &payload);
+        }
+        let (count, ()) = allocations(|| {
+            for _ in 0..100 {
+                use_disk(&mut host, &mut *device, &payload);
             }
         });
         assert_eq!(count, 0, "{name}");
