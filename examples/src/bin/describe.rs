@@ -40,6 +40,8 @@ Options:
 
 ADDR is tcp:HOST[:PORT], unix:PATH or vsock:CID:PORT.
 
+On a terminal findings have colours, unless NO_COLOR is set.
+
 Exit status: 0 where no error was found; 1 where one was; 2 after a mistake, or where the
 descriptors cannot be had.";
 
@@ -188,7 +190,8 @@ fn describe(options: &Options) -> Result<bool, Failure> {
         if !options.only_findings {
             text = DeviceListing::new(shown, speed).to_string();
         }
-        let colours = io::stdout().is_terminal();
+        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colours = io::stdout().is_terminal() && !unwanted;
         for finding in &findings {
             let _ = writeln!(text, "{}", coloured(finding, colours));
         }
