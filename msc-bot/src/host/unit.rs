@@ -7,7 +7,7 @@ use usb_transfer::Status;
 
 use crate::Sense;
 
-/// Names one request to an [`Initiator`] from its call to its result.
+/// Names one request to an [`Initiator`](crate::Initiator) from its call to its result.
 ///
 /// ```
 /// # use msc_bot::*;
