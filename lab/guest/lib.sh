@@ -116,6 +116,62 @@ node_of() {
     find "/sys/bus/usb/devices/$1/" -name "$2" -type d -printf '%f\n' | sed -n 1p
 }
 
+# usb_at SPEED CLASS [PROTOCOL]: the bus id of the USB device that runs at this speed, in Mbit/s, and whose first interface
+# is of this class, in hexadecimal digits.
+usb_at() {
+    local interface
+    for interface in /sys/bus/usb/devices/*:1.0; do
+        [[ $(<"$interface/bInterfaceClass") == "$2" && $(<"${interface%:*}/speed") == "$1" ]] || continue
+        [[ -z ${3:-} || $(<"$interface/bInterfaceProtocol") == "$3" ]] || continue
+        interface=${interface%:*}
+        echo "${interface##*/}"
+        return
+    done 2>/dev/null
+    return 1
+}
+
+# await_device_at RATE CLASS [PROTOCOL]: waits for it; sets bus_id.
+await_device_at() {
+    wait_until 60 usb_at "$@" >/dev/null || fail "no device of class $2 at $1 Mbit/s: $(lsusb -t)"
+    bus_id=$(usb_at "$@")
+    udevadm settle
+}
+
+# node_is BUS_ID PATTERN: the device has such a node.
+node_is() {
+    [[ -n $(node_of "$1" "$2") ]]
+}
+
+# read_text: turns the key events of evtest into the text that a keyboard of the United States makes by them.
+read_text() {
+    awk '
+        BEGIN {
+            split("MINUS - _ EQUAL = + LEFTBRACE [ { RIGHTBRACE ] } BACKSLASH \\ | SEMICOLON ; : GRAVE ` ~ COMMA , < DOT . > SLASH / ?", table, " ")
+            for (i = 1; i in table; i += 3) { plain[table[i]] = table[i + 1]; shifted[table[i]] = table[i + 2] }
+            plain["APOSTROPHE"] = "\x27"; shifted["APOSTROPHE"] = "\""
+            plain["SPACE"] = shifted["SPACE"] = " "; plain["ENTER"] = "\n"; plain["TAB"] = "\t"
+            digits = ")!@#$%^&*("
+            for (i = 0; i < 10; i++) { plain[i] = i ""; shifted[i] = substr(digits, i + 1, 1) }
+        }
+        /SYN_DROPPED/ { print "events were lost" }
+        /type 1 \(EV_KEY\)/ {
+            match($0, /KEY_[A-Z0-9]+/); key = substr($0, RSTART + 4, RLENGTH - 4); value = $NF
+            if (key ~ /SHIFT/) { shift = value; next }
+            if (value != 1) next
+            if (key ~ /^[A-Z]$/) printf "%s", shift ? key : tolower(key)
+            else if (shift ? key in shifted : key in plain) printf "%s", shift ? shifted[key] : plain[key]
+            else printf "<%s>", key
+        }'
+}
+
+# read_reports: the events of evtest, one line for each report, such as "ABS_X 7 BTN_LEFT 1".
+read_reports() {
+    awk '
+        !/^Event:/ { next }
+        /SYN_REPORT/ { print line; line = ""; next }
+        /EV_(ABS|REL|KEY)\)/ && !/HI_RES/ { match($0, /(ABS|REL|BTN)_[A-Z]+/); line = line (line ? " " : "") substr($0, RSTART, RLENGTH) " " $NF }'
+}
+
 # expect_detached PID PORT BUS_ID: a program that was told to detach has ended well and left nothing behind.
 expect_detached() {
     expect_exit 20 "$1" 0 "detaching port $2"
@@ -223,4 +279,11 @@ clean_up() {
         }
     done
     udevadm settle
+}
+
+# ask FUNCTION WORD...: has the scenario on the host, which booted this guest, call a function, and waits until it is done.
+ask() {
+    # Only made: it may be gone in a moment.
+    : >"/lab/ask-$*"
+    wait_until 60 test ! -e "/lab/ask-$*" || fail "the host does not $*"
 }

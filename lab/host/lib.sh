@@ -29,17 +29,17 @@ boot_guest() {
     machine=$!
 }
 
-# await_inside SECONDS: waits for inside/NAME.sh to end well. Files of the form ask-COMMAND that it makes in the shared
-# folder call the function COMMAND meanwhile, and are removed when that has returned.
+# await_inside SECONDS: waits for inside/NAME.sh to end well. What it asks for by "ask FUNCTION WORD..." is done meanwhile.
 await_inside() {
-    local asked
+    local asked words
     local -i end=$((${EPOCHREALTIME/./} + $1 * 1000000))
     until [[ -e $share/$name/status ]]; do
         ((${EPOCHREALTIME/./} < end)) || fail "the guest is not done after $1 s: $(tail -n 1 "$share/$name/log")"
         ! ended "$machine" || fail "the guest died: $(tail -n 1 "$LAB_OUT/console.log" | tr -d '\r')"
         for asked in "$share"/ask-*; do
             [[ -e $asked ]] || continue
-            "${asked##*/ask-}"
+            read -ra words <<<"${asked##*/ask-}"
+            "${words[@]}"
             rm "$asked"
         done
         pause 0.1
@@ -49,4 +49,32 @@ await_inside() {
     [[ ! -e $share/$name/report ]] || cat "$share/$name/report" >>"$LAB_OUT/report"
     [[ $(<"$share/$name/status") == pass* ]] || fail "inside: $(cat "$share/$name/reason")"
     wait_until 30 ended "$machine" || fail "the guest does not power off"
+}
+
+# plug PLACE SPEED DEVICE...: our usbredir-host gives a device, at this speed, to the machine's usb-redir that waits at
+# PLACE.socket. Its output is host-PLACE.log.
+plug() {
+    local place=$1 speed=$2
+    shift 2
+    usbredir-host --connect "unix:$place.socket" "$@" --speed "$speed" >"host-$place.log" &
+    plugged[$place]=$!
+    wait_until 20 grep -q '^attached: ' "host-$place.log" || fail "no device at $place: $(<"host-$place.log")"
+}
+
+declare -A plugged
+
+# unplug PLACE
+unplug() {
+    kill -TERM "${plugged[$1]}"
+    expect_exit 20 "${plugged[$1]}" 0 "unplugging at $1"
+    cat "host-$1.log"
+}
+
+# usb_redir PLACE BUS [PROPERTIES]: sets redir to QEMU's arguments for a usb-redir at a bus that waits at PLACE.socket, and
+# records its transfers.
+usb_redir() {
+    redir=(
+        -chardev "socket,id=$1,path=$1.socket,server=on,wait=off"
+        -device "usb-redir,id=redir-$1,chardev=$1,bus=$2.0,pcap=$LAB_OUT/$1.pcap${3:-}"
+    )
 }

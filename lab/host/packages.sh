@@ -4,7 +4,7 @@ LAB_SUITE=bookworm
 
 # On the machine that runs the lab.
 LAB_HOST_PACKAGES=(
-    qemu-system-x86 debootstrap debian-archive-keyring busybox-static cpio kmod e2fsprogs procps tshark
+    qemu-system-x86 ovmf debootstrap debian-archive-keyring busybox-static cpio kmod e2fsprogs dosfstools mtools procps tshark
 )
 
 # In the guest, beside Debian's minimal system.

@@ -1,9 +1,3 @@
-# ask WHAT: of the host, and waits until it is done.
-ask() {
-    touch "/lab/ask-$1"
-    wait_until 60 test ! -e "/lab/ask-$1" || fail "the host does not $1"
-}
-
 # disk_at SPEED SIZE: the block device of the virtual disk that runs at this speed, in Mbit/s, and has so many bytes.
 disk_at() {
     local block usb

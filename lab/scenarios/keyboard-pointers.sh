@@ -7,14 +7,6 @@
 load_vhci
 modprobe -a usbhid evdev
 
-# read_reports: the events of evtest, one line for each report, such as "ABS_X 7 BTN_LEFT 1".
-read_reports() {
-    awk '
-        !/^Event:/ { next }
-        /SYN_REPORT/ { print line; line = ""; next }
-        /EV_(ABS|REL|KEY)\)/ && !/HI_RES/ { match($0, /(ABS|REL|BTN)_[A-Z]+/); line = line (line ? " " : "") substr($0, RSTART, RLENGTH) " " $NF }'
-}
-
 # watch SPEED ARG...: attaches a pointer with evtest at it.
 watch() {
     attach_device attach-tablet "$@" <motions

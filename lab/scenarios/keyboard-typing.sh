@@ -7,28 +7,6 @@
 load_vhci
 modprobe -a usbhid evdev
 
-# read_text: turns the key events of evtest into the text that a keyboard of the United States makes by them.
-read_text() {
-    awk '
-        BEGIN {
-            split("MINUS - _ EQUAL = + LEFTBRACE [ { RIGHTBRACE ] } BACKSLASH \\ | SEMICOLON ; : GRAVE ` ~ COMMA , < DOT . > SLASH / ?", table, " ")
-            for (i = 1; i in table; i += 3) { plain[table[i]] = table[i + 1]; shifted[table[i]] = table[i + 2] }
-            plain["APOSTROPHE"] = "\x27"; shifted["APOSTROPHE"] = "\""
-            plain["SPACE"] = shifted["SPACE"] = " "; plain["ENTER"] = "\n"; plain["TAB"] = "\t"
-            digits = ")!@#$%^&*("
-            for (i = 0; i < 10; i++) { plain[i] = i ""; shifted[i] = substr(digits, i + 1, 1) }
-        }
-        /SYN_DROPPED/ { print "events were lost" }
-        /type 1 \(EV_KEY\)/ {
-            match($0, /KEY_[A-Z0-9]+/); key = substr($0, RSTART + 4, RLENGTH - 4); value = $NF
-            if (key ~ /SHIFT/) { shift = value; next }
-            if (value != 1) next
-            if (key ~ /^[A-Z]$/) printf "%s", shift ? key : tolower(key)
-            else if (shift ? key in shifted : key in plain) printf "%s", shift ? shifted[key] : plain[key]
-            else printf "<%s>", key
-        }'
-}
-
 text='The quick brown fox, 0123456789 times: ~!@#$%^&*()_+{}|:"<>?'
 text+=" \`-=[]\\;',./ jumps OVER the LAZY dog."
 mkfifo keys

@@ -1,0 +1,18 @@
+# about: Linux's uas driver on our disk through usb-redir, with bulk streams on xHCI and without on EHCI
+# where: host
+# guest: yes
+# timeout: 300
+# programs: usbredir-host
+
+mb=$((1024 * 1024))
+truncate -s $((96 * mb)) super.disk high.disk
+redirected=()
+for at in super:xhci high:ehci; do
+    usb_redir "${at%:*}" "${at#*:}"
+    redirected+=("${redir[@]}")
+done
+boot_guest -device qemu-xhci,id=xhci -device usb-ehci,id=ehci "${redirected[@]}"
+await_inside 260
+for speed in super high; do
+    e2fsck -f -n "$speed.disk"
+done
