@@ -13,7 +13,7 @@ cp disk.img before.img
 for policy in pad stall; do
     note "what is short: $policy"
     attach attach-disk disk.img --speed high --short-in "$policy" --serial 0123456789AB
-    lab-abuse "$bus_id" >"$LAB_OUT/$policy" || fail "$policy: $(grep -v '^ok' "$LAB_OUT/$policy" | head -n 1)"
+    lab-abuse "$bus_id" >"$LAB_OUT/$policy" || fail "$policy: $(grep -v ': ok$' "$LAB_OUT/$policy" | head -n 1)"
     report "$policy: $(tail -n 1 "$LAB_OUT/$policy")"
     # The driver has its interface back.
     wait_until 20 block_device "$bus_id" || fail "no disk after all that"
