@@ -1,0 +1,117 @@
+# about: where a disk's blocks lie: a sparse image of 3 TiB, a full file system, block devices
+# tier: full
+# timeout: 420
+# programs: attach-disk
+# allow-log: vhci_hcd: (sendmsg failed|urb->status|the urb .* already given back)
+
+load_vhci
+modprobe -a sg uas loop
+mkdir mnt full
+sense() {
+    grep -A 3 -i 'sense key' "$1" | paste -sd ' '
+}
+
+refused() {
+    local status=0
+    timeout 20 attach-disk "$@" >refused 2>&1 || status=$?
+    expect_equal "$status" 2 "attach-disk $*: exit status"
+    expect_equal "$(wc -l <refused)" 1 "attach-disk $*: lines"
+}
+
+detach() {
+    kill -TERM "$pid"
+    expect_detached "$pid" "$port" "$bus_id"
+}
+
+for transport in bot uas; do
+    options=(--speed super)
+    [[ $transport == bot ]] || options=(--speed high --uas)
+
+    note "3 TiB, $transport"
+    rm -f disk.img
+    truncate -s 3T disk.img
+    head -c 1M /dev/urandom >data
+    attach attach-disk disk.img --discard "${options[@]}"
+    expect_equal "$(blockdev --getsize64 "$disk")" $((3 << 40)) "capacity"
+    last=$(((3 << 20) - 1))
+    for place in "$last" $((2 << 20)) $(((2 << 20) - 1)) 1; do
+        dd if=data of="$disk" bs=1M seek="$place" oflag=direct status=none
+        cmp data <(dd if="$disk" bs=1M skip="$place" count=1 iflag=direct status=none)
+        cmp data <(dd if=disk.img bs=1M skip="$place" count=1 status=none)
+    done
+    # A partition that begins beyond 32 bits of blocks.
+    printf 'label: gpt\nstart=%d, size=%d\n' $((5 << 30)) $((64 << 11)) | sfdisk --quiet "$disk"
+    udevadm settle
+    wait_until 10 test -b "${disk}1" || fail "no partition"
+    mkfs.ext4 -q -F "${disk}1"
+    mount "${disk}1" mnt
+    cp data mnt/
+    umount mnt
+    e2fsck -f -n "${disk}1"
+    detach
+    taken=$(($(stat -c %b disk.img) / 2))
+    ((taken < 32 << 10)) || fail "the image takes $taken KiB"
+    report "$transport: 3 TiB, of which the image takes $taken KiB"
+    rm disk.img
+
+    note "no space, $transport"
+    mount -t tmpfs -o size=4M none full
+    truncate -s 32M full/disk.img
+    head -c 16M /dev/urandom >data
+    attach attach-disk full/disk.img "${options[@]}"
+    expect_failure dd if=data of="$disk" bs=64k oflag=direct 2>dd.err
+    grep -q 'No space left on device' dd.err || fail "dd: $(<dd.err)"
+    written=$(sed -n 's/^\([0-9]*\)+.* records out/\1/p' dd.err)
+    ((written > 16)) || fail "only $written pieces of 64 KiB were written"
+    # What was taken is there.
+    cmp -n $((written << 16)) data <(dd if="$disk" bs=64k iflag=direct status=none)
+    cmp -n $((written << 16)) data full/disk.img
+    # Through the page cache whoever flushes hears of it.
+    expect_failure dd if=data of="$disk" bs=1M conv=fsync,notrunc 2>fsync.err
+    report "$transport, no space: $(sed -n 1p dd.err); $(sed -n 1p fsync.err)"
+    sg=$(compgen -G "/sys/block/${disk##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,')
+    sg_raw -s 512 -i data "$sg" 2a 00 00 00 f0 00 00 00 01 00 >sense 2>&1 || true
+    [[ $(sense sense) == *'Data Protect'*'Space allocation failed write protect'* ]] || fail "sense: $(sense sense)"
+    detach
+    umount full
+done
+
+note "block devices"
+refused /dev/vda
+grep -q 'mounted or in use' refused || fail "of the root file system: $(<refused)"
+for block in 512 4096; do
+    rm -f back.img
+    truncate -s 32M back.img
+    loop=$(losetup --find --show --sector-size "$block" back.img)
+    mkfs.ext4 -q -F "$loop"
+    mount "$loop" mnt
+    refused "$loop"
+    grep -q 'mounted or in use' refused || fail "while mounted: $(<refused)"
+    refused "$loop" --read-only
+    umount mnt
+    attach attach-disk "$loop" --discard --uas --speed high
+    refused "$loop"
+    grep -q 'mounted or in use' refused || fail "attached twice: $(<refused)"
+    expect_failure mount "$loop" mnt
+    expect_equal "$(blockdev --getss "$disk") $(blockdev --getsize64 "$disk")" "$block $((32 << 20))" "geometry"
+    mount "$disk" mnt
+    cp data mnt/
+    umount mnt
+    e2fsck -f -n "$disk"
+    detach
+    mount "$loop" mnt
+    cmp data mnt/data
+    umount mnt
+    attach attach-disk "$loop" --discard --uas --speed high
+    blkdiscard "$disk"
+    detach
+    expect_equal "$(stat -c %b back.img)" 0 "sectors of the image after all was given back"
+    losetup --detach "$loop"
+done
+loop=$(losetup --find --show --read-only back.img)
+refused "$loop"
+grep -q 'cannot be written: add ,ro' refused || fail "of a write-protected one: $(<refused)"
+attach attach-disk "$loop,ro"
+expect_equal "$(blockdev --getro "$disk")" 1 "write protection"
+detach
+losetup --detach "$loop"
