@@ -144,8 +144,7 @@ impl ReadAhead {
             return Bytes::new();
         };
         if length < TxQueue::COPY_BELOW.max(enough) {
-            // As `Bytes::copy_from_slice`, which is not inlined.
-            let payload = Bytes::from(Box::<[u8]>::from(payload));
+            let payload = copied(payload);
             rx.advance(total);
             return payload;
         }
@@ -153,6 +152,12 @@ impl ReadAhead {
         payload.advance(header);
         payload
     }
+}
+
+/// Out of line, for those who take payloads by reference.
+#[inline(never)]
+fn copied(payload: &[u8]) -> Bytes {
+    Bytes::from(Box::<[u8]>::from(payload))
 }
 
 /// The largest of the last 64 to 128 numbers.
