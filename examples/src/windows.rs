@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,8 @@ use rustix::io::Errno;
 /// The parts of a file that were read last, mapped.
 ///
 /// Reading a mapped page that the disk or the file no longer has would end the process by SIGBUS.
-/// So the kernel is asked to fetch the pages first, which can fail like any call; and what is
+/// So the pages are fetched first, by a read, which can fail like any call and tells where; for
+/// the kernel, asked to map pages that cannot be read, tries for ever before Linux 6.9. And what is
 /// handed out is only passed on to `sendmsg`, which also fails if the pages have gone since.
 ///
 /// Parts of the file that were fetched whole are not asked for again: a page that has gone since
@@ -38,6 +40,8 @@ pub(crate) struct Windows {
     unsupported: bool,
     /// Where a hole that is looked at takes space.
     solid: Option<Solid>,
+    /// Where pages are read to, for the sake of having them in memory.
+    scratch: Box<[u8]>,
 }
 
 /// The part of a file that is known to have no holes: to look for one takes the longer the farther
@@ -52,6 +56,12 @@ struct Window {
     bytes: Bytes,
     /// A bit for each part that was fetched whole.
     fetched: Box<[u64]>,
+}
+
+/// Where a file's pages come from.
+enum Source<'a> {
+    Memory(&'a mut Solid, &'a File),
+    Disk(&'a File, &'a mut Box<[u8]>),
 }
 
 /// Keeps the mapping for as long as there are `Bytes` of it.
@@ -78,6 +88,7 @@ impl Windows {
             reached: 0,
             unsupported: false,
             solid: is_in_memory(file).then_some(Solid(0..0)),
+            scratch: Box::default(),
         }
     }
 
@@ -96,11 +107,14 @@ impl Windows {
             None => self.open(file, start..end)?,
         };
         let goes_on = self.reached == offset;
-        let solid = self.solid.as_mut().map(|solid| (solid, file));
+        let source = match &mut self.solid {
+            Some(solid) => Source::Memory(solid, file),
+            None => Source::Disk(file, &mut self.scratch),
+        };
         self.reached = offset + length as u64;
         let window = self.recent[index].as_mut()?;
         let at = usize::try_from(offset - start).ok()?;
-        match window.fetch(at..at + length, goes_on, solid) {
+        match window.fetch(at..at + length, goes_on, source) {
             Ok(()) => Some(window.bytes.slice(at..at + length)),
             Err(error) => {
                 self.unsupported = Errno::from_io_error(&error) == Some(Errno::INVAL);
@@ -140,13 +154,7 @@ impl Windows {
 
 impl Window {
     /// Has a range in memory, if it was not yet; with `whole`, all of each part that it touches.
-    /// With `solid`, only what has no hole.
-    fn fetch(
-        &mut self,
-        range: Range<usize>,
-        whole: bool,
-        solid: Option<(&mut Solid, &File)>,
-    ) -> io::Result<()> {
+    fn fetch(&mut self, range: Range<usize>, whole: bool, source: Source<'_>) -> io::Result<()> {
         let parts = range.start / Windows::PART..range.end.div_ceil(Windows::PART);
         let is_fetched = |part: usize| self.fetched[part / 64] >> (part % 64) & 1 != 0;
         if parts.clone().all(is_fetched) {
@@ -157,9 +165,11 @@ impl Window {
             let end = (parts.end * Windows::PART).min(self.map.len());
             range = parts.start * Windows::PART..end;
         }
-        if let Some((solid, file)) = solid {
-            let start = self.start + range.start as u64;
-            solid.check(file, start..start + range.len() as u64)?;
+        let start = self.start + range.start as u64;
+        let absolute = start..start + range.len() as u64;
+        match source {
+            Source::Memory(solid, file) => solid.check(file, absolute)?,
+            Source::Disk(file, scratch) => read_through(file, absolute, scratch)?,
         }
         self.map
             .advise_range(Advice::PopulateRead, range.start, range.len())?;
@@ -185,7 +195,23 @@ impl Window {
     }
 }
 
+/// Reads a range for the sake of having it in memory.
+fn read_through(file: &File, range: Range<u64>, scratch: &mut Box<[u8]>) -> io::Result<()> {
+    if scratch.is_empty() {
+        *scratch = vec![0; Windows::PART].into();
+    }
+    let mut at = range.start;
+    while at < range.end {
+        let left =
+            usize::try_from(range.end - at).map_or(scratch.len(), |left| left.min(scratch.len()));
+        file.read_exact_at(&mut scratch[..left], at)?;
+        at += left as u64;
+    }
+    Ok(())
+}
+
 impl Solid {
+    /// Whether a range has no hole.
     fn check(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
         let Self(known) = self;
         if range.start < known.start || range.end > known.end {
