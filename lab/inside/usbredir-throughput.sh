@@ -1,0 +1,64 @@
+# found SPEED MODEL: sets disk.
+found() {
+    local block
+    for block in /sys/block/sd*; do
+        [[ $(<"$block/device/model") == "$2"* && $(<"$(readlink -f "$block/device" | sed 's,/[^/]*/host.*,,')/speed") == "$1" ]] ||
+            continue
+        disk=/dev/${block##*/}
+        return
+    done 2>/dev/null
+    return 1
+}
+
+# read_all DISK SIZE: reads all of it in pieces of SIZE, at most 32 MiB. Sets microseconds.
+read_all() {
+    local started=${EPOCHREALTIME/./}
+    dd if="$1" of=/dev/null bs="$2" count=$((32 * 1024 * 1024 / $2)) iflag=direct 2>/dev/null
+    microseconds=$((${EPOCHREALTIME/./} - started))
+}
+
+median() {
+    printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"
+}
+
+# work SPEED: sets hundredths, for which our program was at work until now.
+work() {
+    ask work "$1"
+    hundredths=$(<"/lab/work-$1")
+}
+
+# compare SPEED RATE SIZE: sets percent, our throughput to that of QEMU's own. Of the time our disk takes, that in which
+# our program is not at work is QEMU's and the kernels'.
+compare() {
+    local ours own ours_took=() own_took=() before together=0 busy
+    wait_until 60 found "$2" 'USB Disk' || fail "no disk of ours at $1 speed: $(lsusb -t)"
+    ours=$disk
+    wait_until 30 found "$2" 'QEMU HARDDISK' || fail "no disk of QEMU's at $1 speed: $(lsusb -t)"
+    own=$disk
+    udevadm settle
+    cmp -n 1048576 "$ours" "$own" || fail "the disks differ"
+    work "$1"
+    before=$hundredths
+    for _ in {1..15}; do
+        read_all "$ours" "$3"
+        ours_took+=("$microseconds")
+        together=$((together + microseconds))
+        read_all "$own" "$3"
+        own_took+=("$microseconds")
+    done
+    work "$1"
+    ours=$(median "${ours_took[@]}")
+    own=$(median "${own_took[@]}")
+    percent=$((100 * own / ours))
+    busy=$(((hundredths - before) * 1000000 / together))
+    report "$1 speed, $(($3 >> 10)) KiB: ours $((32 * 1048576 / ours)) MB/s, QEMU's usb-storage $((32 * 1048576 / own)) MB/s:" \
+        "$percent %; our program is at work for $busy % of the time"
+}
+
+modprobe -a xhci-pci ehci-pci usb-storage sd-mod
+# A request for each 16 KiB on EHCI, through the chardev and back, where usb-storage is asked and answers in one call:
+# reported, with how little of it is ours.
+compare high 480 $((1 << 20))
+compare super 5000 $((64 << 10))
+compare super 5000 $((1 << 20))
+((percent >= 50)) || fail "$percent % of QEMU's usb-storage on xHCI at 1 MiB, 50 % are wanted"
