@@ -195,7 +195,7 @@ listed() {
 # used_port [BUT]: sets port and bus_id to those of the one port with an address, but for the port BUT.
 used_port() {
     local found
-    found=$(cat "$VHCI"/status* | awk -v but="${1:-x}" '$3 == "006" && $2 + 0 != but { print $2 + 0, $7; exit }')
+    found=$(awk -v but="${1:-x}" '$3 == "006" && $2 + 0 != but { print $2 + 0, $7; exit }' "$VHCI"/status*)
     [[ -n $found ]] && read -r port bus_id <<<"$found"
 }
 

@@ -12,7 +12,7 @@ LAB_GUEST_PACKAGES=(
     kmod udev procps iproute2 strace tcpdump tshark
     usbutils usbip sg3-utils fio libiscsi-bin xorriso eject
     fdisk e2fsprogs dosfstools exfatprogs
-    alsa-utils evtest usbredirect
+    alsa-utils evtest usbredirect v4l-utils
 )
 
 # Loaded before the root file system is there; what they depend on follows by itself.

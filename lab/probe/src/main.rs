@@ -6,8 +6,11 @@
 //! `lab-probe bulk-cancel DEVICE` cancels bulk IN transfers to which the device has nothing to say.
 //! `lab-probe audio-cancel DEVICE` cancels isochronous OUT transfers that are pending.
 //! `lab-probe audio-play DEVICE` waits until as many are completed.
+//! `lab-probe corpus FILE SPEED` reads descriptors as sysfs has them, and builds them again.
 //!
 //! DEVICE is ADDR BUSID of a USB/IP server, or ADDR of a usbredir host. Each prints one line.
+
+mod corpus;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::env;
@@ -27,6 +30,7 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let address = |text: &str| text.parse::<Address>().expect("an address");
     match &arguments[..] {
+        [what, file, speed] if what == "corpus" => corpus::judge(file, speed),
         [what, server, bus_id] => {
             let bus_id = bus_id.parse().expect("a bus id");
             probe(what, Host::open(&address(server), bus_id));
@@ -38,7 +42,9 @@ fn main() {
                 Host::take(Stream::new(socket).expect("a socket"), None),
             );
         }
-        _ => panic!("usage: lab-probe hid|bulk-cancel|audio-cancel|audio-play ADDR [BUSID]"),
+        _ => panic!(
+            "usage: lab-probe hid|bulk-cancel|audio-cancel|audio-play ADDR [BUSID], or corpus FILE SPEED"
+        ),
     }
 }
 
