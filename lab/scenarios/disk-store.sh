@@ -1,4 +1,4 @@
-# about: where a disk's blocks lie: a sparse image of 3 TiB, a full file system, block devices
+# about: where a disk's blocks lie: a sparse image of 3 TiB, a full file system, block devices, a bad block
 # tier: full
 # timeout: 420
 # programs: attach-disk
@@ -115,3 +115,32 @@ attach attach-disk "$loop,ro"
 expect_equal "$(blockdev --getro "$disk")" 1 "write protection"
 detach
 losetup --detach "$loop"
+
+note "a bad block"
+# Ten blocks that cannot be read.
+modprobe scsi_debug dev_size_mb=16 delay=0 opts=2 medium_error_start=4660 medium_error_count=10
+bad=
+found_bad() {
+    bad=$(compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*') && bad=/dev/${bad##*/}
+}
+wait_until 20 found_bad || fail "scsi_debug makes no disk"
+udevadm settle
+for transport in bot uas; do
+    options=(--speed super)
+    [[ $transport == bot ]] || options=(--speed high --uas)
+    attach attach-disk "$bad" "${options[@]}"
+    sg=$(compgen -G "/sys/block/${disk##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,')
+    sg_turs "$sg" || sg_turs "$sg"
+    sg_raw -r 32768 "$sg" 28 00 00 00 12 10 00 00 40 00 >sense 2>&1 || true
+    # The page in which it lies: 0x1234 is in the one of 0x1230.
+    [[ $(sense sense) == *'Medium Error'*'Unrecovered read error'* ]] || fail "sense: $(sense sense)"
+    grep -qi 'info.*0x1230' sense || fail "which block: $(<sense)"
+    status=0
+    timeout 60 dd if="$disk" of=/dev/null bs=64k iflag=direct status=none 2>dd.err || status=$?
+    expect_equal "$status" 1 "dd: exit status"
+    dd if="$disk" of=/dev/null bs=4k skip=584 count=128 iflag=direct status=none
+    dd if="$disk" of=/dev/null bs=4k count=582 iflag=direct status=none
+    report "$transport, bad block: $(sed -n 1p dd.err); $(grep -i 'info.*0x1230' sense | xargs)"
+    detach
+done
+rmmod scsi_debug
