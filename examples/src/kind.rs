@@ -4,13 +4,14 @@ use std::ffi::{OsStr, OsString};
 
 use lexopt::{Parser, ValueExt};
 use msc_bot::MassStorage as _;
+use usb_transfer::DeviceDescriptors;
 use usbip_proto::{BusId, DeviceId, DeviceRecord, RecordError};
 
 use crate::server::Device;
 use crate::simulated::Looks;
 use crate::{
-    Address, DiskOptions, Failure, LocalDevice, Relay, Sleeper, UnitImage, read_speed, simulated,
-    typed_strokes,
+    Address, DiskOptions, Failure, LocalDevice, Physical, PhysicalOptions, Relay, Sleeper,
+    UnitImage, read_speed, simulated, typed_strokes,
 };
 
 /// One kind of device, and the option of the programs by which it is asked for. To add one, write
@@ -81,6 +82,13 @@ pub const KINDS: &[Kind] = &[
         open: |wanted| simulated::audio(wanted.looks),
     },
     Kind {
+        option: "usb",
+        values: &["DEVICE[,OPTION]..."],
+        about: "a real device of this machine",
+        is_disk: false,
+        open: physical,
+    },
+    Kind {
         option: "relay",
         values: &["ADDR", "BUSID"],
         about: "a device of another server",
@@ -144,7 +152,9 @@ impl Devices {
 Of other devices:
   --speed SPEED         low, full, high or super [default: high]
   --id VENDOR:PRODUCT   their numbers, four hexadecimal digits each [default: 1209:0001]
-"
+{}
+",
+            PhysicalOptions::HELP
         )
     }
 
@@ -222,6 +232,7 @@ pub struct Offered {
 
 enum Source {
     Local(Box<LocalDevice>),
+    Physical(Box<Physical>),
     Relay(Box<Relay>),
 }
 
@@ -235,16 +246,23 @@ impl Offered {
         }
     }
 
+    /// A device that is plugged into this machine.
+    #[must_use]
+    pub fn physical(device: Physical) -> Self {
+        Self {
+            name: device.plugged().to_string(),
+            source: Source::Physical(Box::new(device)),
+        }
+    }
+
     /// What clients of USB/IP are told of it, when it is offered under this name and number.
     ///
     /// # Errors
     /// Its descriptors cannot be read.
     pub fn record(&self, bus_id: BusId, id: DeviceId) -> Result<DeviceRecord, RecordError> {
         match &self.source {
-            Source::Local(device) => {
-                let path = format!("/usbip-server/{bus_id}");
-                DeviceRecord::new(&path, bus_id, id, &device.descriptors)
-            }
+            Source::Local(device) => own_record(bus_id, id, &device.descriptors),
+            Source::Physical(device) => own_record(bus_id, id, &device.plugged().descriptors),
             Source::Relay(relay) => Ok(relay.record().clone().with_name(bus_id, id)),
         }
     }
@@ -254,18 +272,37 @@ impl Offered {
     pub fn into_device(self) -> Box<dyn Device> {
         match self.source {
             Source::Local(device) => device,
+            Source::Physical(device) => device,
             Source::Relay(relay) => relay,
         }
     }
 
-    /// The device, if it is one of this machine.
-    #[must_use]
-    pub fn into_local(self) -> Option<LocalDevice> {
+    /// The device, if it is one of this machine. A real one is taken from its driver.
+    ///
+    /// # Errors
+    /// It is not, or cannot be had.
+    pub fn into_local(self) -> Result<LocalDevice, Failure> {
         match self.source {
-            Source::Local(device) => Some(*device),
-            Source::Relay(_) => None,
+            Source::Local(device) => Ok(*device),
+            Source::Physical(mut device) => {
+                let taken = device.take().map_err(Failure::mistake)?;
+                let descriptors = taken.device.descriptors().clone();
+                Ok(LocalDevice::new(descriptors, taken.device, taken.sleeper))
+            }
+            Source::Relay(_) => Err(Failure::Mistake(format!(
+                "{} is not of this machine",
+                self.name
+            ))),
         }
     }
+}
+
+fn own_record(
+    bus_id: BusId,
+    id: DeviceId,
+    descriptors: &DeviceDescriptors,
+) -> Result<DeviceRecord, RecordError> {
+    DeviceRecord::new(&format!("/usbip-server/{bus_id}"), bus_id, id, descriptors)
 }
 
 impl std::fmt::Debug for Offered {
@@ -290,6 +327,13 @@ fn keyboard(wanted: &Wanted) -> Result<Offered, Failure> {
     let strokes = typed_strokes(&wanted.value().to_string_lossy())
         .map_err(|error| Failure::Mistake(format!("--keyboard: {error}")))?;
     simulated::keyboard(strokes, wanted.looks)
+}
+
+fn physical(wanted: &Wanted) -> Result<Offered, Failure> {
+    let options = wanted.value().to_string_lossy().parse();
+    let options = options.map_err(|error| Failure::Mistake(format!("--usb: {error}")))?;
+    let device = Physical::find(options).map_err(Failure::mistake)?;
+    Ok(Offered::physical(device))
 }
 
 fn relay(wanted: &Wanted) -> Result<Offered, Failure> {

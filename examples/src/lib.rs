@@ -31,6 +31,7 @@ mod loopback;
 mod motions;
 mod offer;
 mod origins;
+mod passthrough;
 mod progress;
 mod redirect;
 mod redirected;
@@ -46,6 +47,7 @@ mod stream;
 mod terminal;
 mod trays;
 mod vhci;
+mod watch;
 mod windows;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
@@ -72,6 +74,11 @@ pub use loopback::{LoopbackError, loopback};
 pub use motions::{Motion, follow_mouse, follow_tablet, motion};
 pub use offer::{Offers, offer};
 pub use origins::{Origin, Origins};
+pub use passthrough::{
+    ClaimError, FindError, HostApi, Nusb, Passthrough, Physical, PhysicalError, PhysicalOptions,
+    PhysicalOptionsError, PluggedDevice, PluggedInterface, Policy, PolicyError, Requests, Selector,
+    SelectorError, Taken, Usbfs, Way,
+};
 pub use progress::Progress;
 pub use redirect::{Redirected, redirect};
 pub use redirected::RedirectedDevice;
@@ -85,3 +92,4 @@ pub use stream::{Stream, StreamError};
 pub use terminal::{PseudoTerminal, RawTerminal};
 pub use trays::Trays;
 pub use vhci::{AttachError, Unavailable, Vhci};
+pub use watch::watch;

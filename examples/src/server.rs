@@ -114,6 +114,29 @@ impl Server {
         Ok(())
     }
 
+    /// Does not offer a device any more. `false`: somebody has it now.
+    #[must_use]
+    pub fn withdraw(&self, bus_id: BusId) -> bool {
+        let mut table = self.table();
+        if table.exports.state(bus_id) == Some(ExportState::InUse) {
+            return false;
+        }
+        table.exports.remove(bus_id);
+        table.devices.remove(&bus_id);
+        true
+    }
+
+    /// Tells people what happens.
+    pub fn note(&self, text: &str) {
+        self.log(text);
+    }
+
+    /// Waits until the server is stopped, or for so long. `true`: it was.
+    #[must_use]
+    pub fn wait_for_stop(&self, time: Duration) -> bool {
+        self.shared.stop.wait(time)
+    }
+
     /// Serves all that come in and are allowed, until the server is stopped. Where `allowed` is
     /// empty, all are.
     ///

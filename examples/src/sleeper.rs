@@ -21,10 +21,19 @@ use crate::{FrameClock, Stream};
 pub struct Sleeper {
     clock: FrameClock,
     bell: Option<Arc<Bell>>,
+    watched: Option<Watched>,
 }
 
-/// Streams that one loop may wait for, and the bell.
-const MOST: usize = 4;
+/// A file that a function waits for.
+#[derive(Debug)]
+struct Watched {
+    file: OwnedFd,
+    flags: PollFlags,
+    has_hung_up: Arc<AtomicBool>,
+}
+
+/// Streams that one loop may wait for, the bell and what is watched.
+const MOST: usize = 5;
 
 impl Sleeper {
     /// One with a clock of its own.
@@ -36,7 +45,11 @@ impl Sleeper {
     /// One that shares a clock with others.
     #[must_use]
     pub const fn with_clock(clock: FrameClock) -> Self {
-        Self { clock, bell: None }
+        Self {
+            clock,
+            bell: None,
+            watched: None,
+        }
     }
 
     /// What ends [`sleep`](Self::sleep) from any thread; for a function that takes a
@@ -52,9 +65,27 @@ impl Sleeper {
         Ok(Waker::from(bell))
     }
 
+    /// Ends sleeps also when a file of the function's is ready for what the flags say, or hangs up:
+    /// that is told by the answer, once, and from then on the file is left alone.
+    pub fn watch(&mut self, file: OwnedFd, flags: PollFlags) -> Arc<AtomicBool> {
+        let has_hung_up = Arc::new(AtomicBool::new(false));
+        self.watched = Some(Watched {
+            file,
+            flags,
+            has_hung_up: Arc::clone(&has_hung_up),
+        });
+        has_hung_up
+    }
+
+    /// What is watched, as long as it has not hung up.
+    fn watched(&self) -> Option<&Watched> {
+        let watched = self.watched.as_ref();
+        watched.filter(|watched| !watched.has_hung_up.load(Ordering::Acquire))
+    }
+
     /// Whether something else than the streams and the time may end a sleep.
     pub(crate) const fn has_waker(&self) -> bool {
-        self.bell.is_some()
+        self.bell.is_some() || self.watched.is_some()
     }
 
     /// The frame that runs now.
@@ -83,11 +114,12 @@ impl Sleeper {
         mut streams: [&mut Stream; N],
         until: Option<Frame>,
     ) -> io::Result<bool> {
-        const { assert!(N > 0 && N < MOST, "one to three streams") };
+        const { assert!(N > 0 && N + 2 <= MOST, "one to three streams") };
         if until == Some(Frame::ZERO) {
             return Ok(true);
         }
-        if let ([stream], None, None) = (&mut streams[..], &self.bell, until) {
+        let watched = self.watched();
+        if let ([stream], None, None, None) = (&mut streams[..], &self.bell, watched, until) {
             if stream.interest() == PollFlags::IN {
                 stream.receive(RecvFlags::empty());
                 return Ok(true);
@@ -107,11 +139,14 @@ impl Sleeper {
             .bell
             .iter()
             .map(|bell| PollFd::new(&bell.event, PollFlags::IN));
+        let file = watched
+            .iter()
+            .map(|watched| PollFd::new(&watched.file, watched.flags));
         let unused = PollFd::new(&*streams[0], PollFlags::empty());
         let mut list: [PollFd<'_>; MOST] = array::from_fn(|_| unused.clone());
         let count = list
             .iter_mut()
-            .zip(sockets.chain(bell))
+            .zip(sockets.chain(bell).chain(file))
             .map(|(slot, poll)| *slot = poll)
             .count();
         if count == 0 && until.is_none() {
@@ -132,6 +167,11 @@ impl Sleeper {
         if let Some(bell) = &self.bell {
             if ready.next().is_some_and(|flags| !flags.is_empty()) {
                 bell.quiet();
+            }
+        }
+        if let (Some(watched), Some(flags)) = (watched, ready.next()) {
+            if flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+                watched.has_hung_up.store(true, Ordering::Release);
             }
         }
         Ok(true)

@@ -180,6 +180,28 @@ expect_detached() {
     wait_until 30 no_block_device "$3" || fail "$(block_device "$3") is still there"
 }
 
+# real_device VENDOR:PRODUCT: sets device to the bus id of such a device that is not behind vhci, once it has drivers.
+real_device() {
+    local folder
+    for folder in /sys/bus/usb/devices/*-*; do
+        [[ $(cat "$folder/idVendor" 2>/dev/null):$(cat "$folder/idProduct" 2>/dev/null) == "$1" ]] || continue
+        [[ $(readlink -f "$folder") != *vhci_hcd* ]] || continue
+        device=${folder##*/}
+        compgen -G "$folder/$device:*/driver" >/dev/null && return 0
+    done
+    return 1
+}
+
+# driver_of BUS_ID: the driver of its first interface that has one.
+driver_of() {
+    local found
+    found=$(compgen -G "/sys/bus/usb/devices/$1/$1:*/driver" | sort | sed -n 1p) && basename "$(readlink "$found")"
+}
+
+driver_is() {
+    [[ $(driver_of "$1") == "$2" ]]
+}
+
 # start_server ARG...: our usbip-server, which then listens. Sets server.
 start_server() {
     usbip-server "$@" >server.out 2>>server.err &

@@ -77,7 +77,8 @@ run_in_guest() {
     done >"$run/.job/queue"
     guest_command "$memory" "$cpus"
     # Whoever has devices has a boot of its own.
-    read -ra words <<<"${devices["$1"]//GUEST/"$guest"}"
+    local said=${devices["$1"]//GUEST/"$guest"}
+    read -ra words <<<"${said//RUN/"$run"}"
     command+=("${words[@]}")
     # The limit is a last resort, for when nobody watches any more.
     timeout --kill-after=5 "$seconds" "${command[@]}" -serial "file:$console" -monitor none \

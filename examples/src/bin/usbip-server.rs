@@ -5,7 +5,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use examples::{Address, DEFAULT_PORT, Devices, Failure, Listener, Network, Server, say, signal};
+use examples::{
+    Address, DEFAULT_PORT, Devices, Failure, Listener, Network, PhysicalOptions, PluggedDevice,
+    Server, say, signal, watch,
+};
 use lexopt::prelude::*;
 use usbip_proto::{BusId, DeviceId};
 
@@ -15,6 +18,10 @@ const HELP: &str = "\
 Offers USB devices to the network by USB/IP.
 
 Usage: usbip-server [OPTION]... DEVICE...
+       usbip-server list
+
+list shows the devices of this machine that could be offered by --usb, and what the machine itself
+uses them for.
 
 Devices, as many as wanted; they are called 1-1, 1-2 and so on:
 ";
@@ -25,6 +32,9 @@ Options:
   --connect ADDR   dial a client that listens instead, once for each device
   --allow CIDR     let TCP clients in from this network only, such as 192.168.0.0/16;
                    may be repeated
+  --watch DEVICE[,OPTION]...
+                   offer a device of this machine, as by --usb, whenever it is plugged in; VID:PID
+                   is each of its kind
   -h, --help       print this
   -V, --version    print the version
 
@@ -41,6 +51,7 @@ fn main() -> ExitCode {
     let result = match Command::parse(env::args_os().skip(1)) {
         Ok(Command::Help) => say(help()),
         Ok(Command::Version) => say(concat!("usbip-server ", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::List) => list(),
         Ok(Command::Serve(options)) => serve(&options),
         Err(error) => Err(Failure::Mistake(format!(
             "{error} (see usbip-server --help)"
@@ -59,6 +70,7 @@ fn help() -> String {
 enum Command {
     Help,
     Version,
+    List,
     Serve(Options),
 }
 
@@ -66,6 +78,7 @@ struct Options {
     place: Place,
     allowed: Vec<Network>,
     devices: Devices,
+    watched: Vec<PhysicalOptions>,
 }
 
 enum Place {
@@ -77,6 +90,7 @@ impl Command {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         let (mut listen, mut connect) = (None, None);
         let (mut allowed, mut devices) = (Vec::new(), Devices::default());
+        let mut watched = Vec::new();
         let mut arguments = lexopt::Parser::from_args(arguments);
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -84,6 +98,8 @@ impl Command {
                 Short('V') | Long("version") => return Ok(Self::Version),
                 Long("listen") => listen = Some(arguments.value()?.parse()?),
                 Long("connect") => connect = Some(arguments.value()?.parse()?),
+                Long("watch") => watched.push(arguments.value()?.parse()?),
+                Value(word) if word == "list" => return Ok(Self::List),
                 Long("allow") => allowed.push(arguments.value()?.parse()?),
                 Long(option) => {
                     let option = option.to_owned();
@@ -102,7 +118,7 @@ impl Command {
             })),
             (None, Some(address)) => Place::Connect(address),
         };
-        if devices.wanted.is_empty() {
+        if devices.wanted.is_empty() && watched.is_empty() {
             return Err("no device: say what to offer, such as --disk disk.img".into());
         }
         if !allowed.is_empty() && !matches!(place, Place::Listen(Address::Tcp { .. })) {
@@ -112,6 +128,7 @@ impl Command {
             place,
             allowed,
             devices,
+            watched,
         }))
     }
 }
@@ -132,6 +149,10 @@ fn serve(options: &Options) -> Result<(), Failure> {
     let stopped = server.clone();
     signal::on_first_signal(move || stopped.stop())
         .map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    if !options.watched.is_empty() {
+        let first = u16::try_from(names.len() + 1).map_err(Failure::failed)?;
+        watch(&server, options.watched.clone(), first).map_err(Failure::failed)?;
+    }
     let result = match &options.place {
         Place::Listen(address) => listen(&server, &names, address, &options.allowed),
         Place::Connect(address) => {
@@ -142,6 +163,23 @@ fn serve(options: &Options) -> Result<(), Failure> {
     let flushed = server.end();
     result?;
     flushed.map_err(|error| Failure::Failed(format!("what was written last may be lost: {error}")))
+}
+
+/// What could be offered.
+fn list() -> Result<(), Failure> {
+    let devices = PluggedDevice::all().map_err(Failure::failed)?;
+    let lines = devices.iter().map(|device| {
+        let uses = device
+            .uses
+            .iter()
+            .map(|used| format!("\n    in use: {used}"));
+        format!("{device}{}", uses.collect::<String>())
+    });
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() {
+        return say("no USB device is plugged in");
+    }
+    say(lines.join("\n"))
 }
 
 fn listen(

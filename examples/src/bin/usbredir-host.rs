@@ -168,9 +168,7 @@ struct Gift {
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let offered = arguments.device.open()?;
     let name = offered.name.clone();
-    let device = offered.into_local();
-    let mut device =
-        device.ok_or_else(|| Failure::Mistake(format!("{name} is not of this machine")))?;
+    let mut device = offered.into_local()?;
     let ending = Ending::on_signal(&mut device.sleeper).map_err(Failure::failed)?;
     let mut gift = Gift {
         capabilities: arguments.capabilities,

@@ -12,10 +12,10 @@ use crate::{
     SuperSpeedPlusCompanion, TransferType,
 };
 
-/// The endpoints of an alternate setting: [`Interface::endpoints`].
+/// The endpoints of an alternate setting: [`Interface::endpoints`](super::Interface::endpoints).
 ///
 /// An endpoint descriptor shorter than its 7 bytes, or not all there, is passed over, as Linux
-/// does; [`Interface::descriptors`] still shows it.
+/// does; [`Interface::descriptors`](super::Interface::descriptors) still shows it.
 #[derive(Clone, Debug)]
 pub struct Endpoints<'a> {
     class: ClassCode,

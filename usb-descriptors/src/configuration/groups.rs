@@ -49,8 +49,8 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// The class descriptors of an interface or an endpoint: [`Interface::class_descriptors`],
-/// [`Endpoint::class_descriptors`]. Vendors' are among them, as unknown ones.
+/// The class descriptors of an [interface](super::Interface::class_descriptors) or an
+/// [endpoint](super::Endpoint::class_descriptors). Vendors' are among them, as unknown ones.
 #[derive(Clone, Debug)]
 pub struct ClassDescriptors<'a> {
     walk: Descriptors<'a>,

@@ -9,10 +9,11 @@ use super::endpoint::Endpoints;
 use super::groups::{ClassDescriptors, Groups};
 use crate::{ClassCode, DescriptorType, Descriptors, Placement};
 
-/// The alternate settings of a configuration's interfaces: [`Configuration::interfaces`].
+/// The alternate settings of a configuration's interfaces:
+/// [`Configuration::interfaces`](super::Configuration::interfaces).
 ///
 /// An interface descriptor shorter than its 9 bytes, or not all there, is passed over, as Linux
-/// does; [`Configuration::descriptors`] still shows it.
+/// does; [`Configuration::descriptors`](super::Configuration::descriptors) still shows it.
 #[derive(Clone, Debug)]
 pub struct Interfaces<'a> {
     groups: Groups<'a>,

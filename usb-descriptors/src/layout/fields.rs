@@ -5,7 +5,8 @@ use core::iter::FusedIterator;
 
 use super::{Part, Show, little_endian, slice};
 
-/// Walks the fields of a descriptor: [`Layout::fields`]. Their bytes joined are the descriptor.
+/// Walks the fields of a descriptor: [`Layout::fields`](super::Layout::fields). Their bytes joined
+/// are the descriptor.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     bytes: &'a [u8],

@@ -1,0 +1,708 @@
+//! A real device as a function.
+
+mod host_api;
+mod kernel;
+mod nusb;
+mod physical;
+mod plugged;
+mod policy;
+mod usbfs;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+
+use usb_descriptors::{
+    Direction, EndpointAddress, Recipient, RequestKind, SetupPacket, feature, request,
+};
+use usb_transfer::{
+    DeviceDescriptors, EndpointMap, Function, FunctionEvent, Kind, Status, Transfer, TransferId,
+};
+
+pub use host_api::{ClaimError, HostApi};
+pub use nusb::Nusb;
+pub use physical::{Physical, PhysicalError, PhysicalOptions, PhysicalOptionsError, Taken, Way};
+pub use plugged::{FindError, PluggedDevice, PluggedInterface, Selector, SelectorError};
+pub use policy::{Policy, PolicyError, Requests};
+pub use usbfs::Usbfs;
+
+/// A real device, used by a host that is far away.
+///
+/// Transfers go to the device as they are. What changes the state that the operating system keeps
+/// of it – configuration, alternate settings, halts, a reset – is asked of the system instead:
+/// first what it stops is cancelled and has come back, and what is submitted meanwhile waits.
+///
+/// From [`claim`](Self::claim) on, all interfaces of the current configuration are its own;
+/// [`give_back`](Self::give_back), or dropping it, lets the system's drivers have them again.
+#[derive(Debug)]
+pub struct Passthrough<H: HostApi> {
+    host: H,
+    descriptors: DeviceDescriptors,
+    policy: Policy,
+    endpoints: EndpointMap,
+    /// The interfaces that are claimed.
+    claimed: Vec<u8>,
+    /// With the endpoint they go to; control transfers go to 0.
+    under_way: BTreeMap<TransferId, EndpointAddress>,
+    /// What is to be done as soon as what it stops has come back.
+    change: Option<Change>,
+    /// What was submitted since then.
+    held: VecDeque<Held>,
+    events: VecDeque<FunctionEvent>,
+    is_gone: bool,
+    /// What tells so, when all else was told.
+    detached: Option<FunctionEvent>,
+}
+
+#[derive(Debug)]
+enum Held {
+    Transfer(Transfer),
+    Reset,
+}
+
+/// A change of state that waits.
+#[derive(Debug)]
+struct Change {
+    kind: ChangeKind,
+    /// What asked for it, and what became of it.
+    transfer: Option<Transfer>,
+    /// What it stops.
+    stops: Stops,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ChangeKind {
+    Configuration(u8),
+    Interface { number: u8, alternate: u8 },
+    ClearHalt(EndpointAddress),
+    Reset,
+}
+
+/// Which transfers end before a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Stops {
+    All,
+    Endpoints(Vec<EndpointAddress>),
+}
+
+impl Stops {
+    fn has(&self, endpoint: EndpointAddress) -> bool {
+        match self {
+            Self::All => true,
+            Self::Endpoints(endpoints) => endpoints.contains(&endpoint),
+        }
+    }
+}
+
+impl<H: HostApi> Passthrough<H> {
+    /// A device with these descriptors and, now, this configuration.
+    #[must_use]
+    pub fn new(host: H, descriptors: DeviceDescriptors, configuration: u8, policy: Policy) -> Self {
+        let mut endpoints = EndpointMap::default();
+        endpoints.configure(&descriptors, configuration);
+        Self {
+            host,
+            descriptors,
+            policy,
+            endpoints,
+            claimed: Vec::new(),
+            under_way: BTreeMap::new(),
+            change: None,
+            held: VecDeque::new(),
+            events: VecDeque::new(),
+            is_gone: false,
+            detached: None,
+        }
+    }
+
+    /// Its descriptors.
+    #[must_use]
+    pub const fn descriptors(&self) -> &DeviceDescriptors {
+        &self.descriptors
+    }
+
+    /// The way to the operating system.
+    #[must_use]
+    pub const fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// Whether the device was unplugged.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    /// Whether transfers or changes are under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.under_way.is_empty() || self.change.is_some() || !self.held.is_empty()
+    }
+
+    /// Takes all interfaces of the current configuration from the drivers that have them.
+    ///
+    /// # Errors
+    /// One of them cannot be had; then none was taken.
+    pub fn claim(&mut self) -> Result<(), ClaimError> {
+        let configuration = self
+            .descriptors
+            .configuration(self.endpoints.configuration());
+        let numbers = configuration.into_iter().flat_map(|configuration| {
+            let settings = configuration.interfaces();
+            settings
+                .filter(|setting| setting.alternate_setting() == 0)
+                .map(|setting| setting.number())
+                .collect::<Vec<_>>()
+        });
+        for number in numbers.collect::<Vec<_>>() {
+            if self.claimed.contains(&number) {
+                continue;
+            }
+            if let Err(error) = self.host.claim(number) {
+                self.give_back();
+                return Err(error);
+            }
+            self.claimed.push(number);
+        }
+        Ok(())
+    }
+
+    /// Lets the system's drivers have the interfaces. What was under way is cancelled.
+    pub fn give_back(&mut self) {
+        let under_way: Vec<_> = self.under_way.keys().copied().collect();
+        for id in under_way {
+            self.host.cancel(id);
+        }
+        self.release(true);
+    }
+
+    fn release(&mut self, to_driver: bool) {
+        for interface in mem::take(&mut self.claimed) {
+            self.host.release(interface, to_driver);
+        }
+    }
+
+    fn start(&mut self, transfer: Transfer) {
+        let setup = match &transfer.kind {
+            Kind::Control(setup) => *setup,
+            Kind::Data { .. } | Kind::Isochronous(_) => return self.start_data(transfer),
+        };
+        if transfer.endpoint.number() != 0 {
+            return self.start_data(transfer);
+        }
+        if !self.policy.allows(setup) {
+            return self.fail(transfer, Status::STALL);
+        }
+        if let Some(kind) = change_of(setup) {
+            if let ChangeKind::Configuration(value) = kind {
+                if !self.policy.lets_configure() {
+                    return self.keep_configuration(value, transfer);
+                }
+            }
+            return self.begin(kind, Some(transfer));
+        }
+        if !is_expressible(setup) {
+            return self.fail(transfer, Status::STALL);
+        }
+        let control = EndpointAddress::CONTROL_OUT;
+        self.under_way.insert(transfer.id, control);
+        self.host.submit(transfer, None);
+    }
+
+    /// Answers a wish for a configuration without a change of it.
+    fn keep_configuration(&mut self, value: u8, transfer: Transfer) {
+        if value == self.endpoints.configuration() {
+            let completion = transfer.complete_out();
+            self.events.push_back(FunctionEvent::Complete(completion));
+        } else {
+            self.fail(transfer, Status::STALL);
+        }
+    }
+
+    fn start_data(&mut self, transfer: Transfer) {
+        let Some(endpoint) = self.endpoints.get(transfer.endpoint) else {
+            return self.fail(transfer, Status::STALL);
+        };
+        self.under_way.insert(transfer.id, endpoint.address);
+        self.host.submit(transfer, Some(endpoint));
+    }
+
+    fn fail(&mut self, transfer: Transfer, status: Status) {
+        let completion = transfer.fail(status);
+        self.events.push_back(FunctionEvent::Complete(completion));
+    }
+
+    /// Stops what a change stops; it is made when that has come back.
+    fn begin(&mut self, kind: ChangeKind, transfer: Option<Transfer>) {
+        let stops = match kind {
+            ChangeKind::Configuration(_) | ChangeKind::Reset => Stops::All,
+            ChangeKind::Interface { number, .. } => {
+                let endpoints = self.endpoints.iter();
+                let own = endpoints.filter(|endpoint| endpoint.interface == number);
+                Stops::Endpoints(own.map(|endpoint| endpoint.address).collect())
+            }
+            ChangeKind::ClearHalt(endpoint) => Stops::Endpoints(vec![endpoint]),
+        };
+        for (&id, &endpoint) in &self.under_way {
+            if stops.has(endpoint) {
+                self.host.cancel(id);
+            }
+        }
+        self.change = Some(Change {
+            kind,
+            transfer,
+            stops,
+        });
+    }
+
+    /// Makes the change that waits, if what it stops has come back, and starts what waited for it.
+    fn advance(&mut self) {
+        while let Some(change) = self.change.take_if(|change| {
+            let mut endpoints = self.under_way.values();
+            !endpoints.any(|&endpoint| change.stops.has(endpoint))
+        }) {
+            let made = self.make(change.kind);
+            if let Some(transfer) = change.transfer {
+                let completion = match made {
+                    Ok(()) => transfer.complete_out(),
+                    Err(status) => transfer.fail(answer_to_a_change(status)),
+                };
+                self.events.push_back(FunctionEvent::Complete(completion));
+            }
+            while self.change.is_none() {
+                match self.held.pop_front() {
+                    Some(Held::Transfer(transfer)) => self.start(transfer),
+                    Some(Held::Reset) => self.begin(ChangeKind::Reset, None),
+                    None => return,
+                }
+            }
+        }
+    }
+
+    fn make(&mut self, change: ChangeKind) -> Result<(), Status> {
+        match change {
+            ChangeKind::Configuration(value) => {
+                // Nobody may have an interface meanwhile.
+                self.release(false);
+                let set = self.host.set_configuration(value);
+                if set.is_ok() {
+                    self.endpoints.configure(&self.descriptors, value);
+                }
+                let claimed = self.claim().map_err(|_| Status::PROTOCOL);
+                set.and(claimed)
+            }
+            ChangeKind::Interface { number, alternate } => {
+                self.host.set_interface(number, alternate)?;
+                self.endpoints
+                    .set_interface(&self.descriptors, number, alternate);
+                Ok(())
+            }
+            ChangeKind::ClearHalt(endpoint) if endpoint.number() == 0 => Ok(()),
+            ChangeKind::ClearHalt(endpoint) => {
+                let endpoint = self.endpoints.get(endpoint).ok_or(Status::STALL)?;
+                self.host.clear_halt(endpoint)
+            }
+            ChangeKind::Reset => {
+                // Else the system would bring its drivers back.
+                self.release(false);
+                let reset = self.host.reset();
+                let configuration = self.endpoints.configuration();
+                self.endpoints.configure(&self.descriptors, configuration);
+                let claimed = self.claim().map_err(|_| Status::PROTOCOL);
+                reset.and(claimed)
+            }
+        }
+    }
+}
+
+impl<H: HostApi> Function for Passthrough<H> {
+    fn submit(&mut self, transfer: Transfer) {
+        if self.is_gone {
+            self.fail(transfer, Status::DISCONNECTED);
+        } else if self.change.is_some() {
+            self.held.push_back(Held::Transfer(transfer));
+        } else {
+            self.start(transfer);
+        }
+    }
+
+    fn cancel(&mut self, id: TransferId) {
+        if self.under_way.contains_key(&id) {
+            self.host.cancel(id);
+        }
+        let is_wanted = |held: &Held| matches!(held, Held::Transfer(waits) if waits.id == id);
+        let held = self.held.iter().position(is_wanted);
+        if let Some(Held::Transfer(transfer)) = held.and_then(|index| self.held.remove(index)) {
+            self.fail(transfer, Status::CANCELLED);
+        }
+    }
+
+    fn reset(&mut self) {
+        if self.is_gone {
+            return;
+        }
+        for held in mem::take(&mut self.held) {
+            if let Held::Transfer(transfer) = held {
+                self.fail(transfer, Status::CANCELLED);
+            }
+        }
+        if self.change.is_some() {
+            let under_way: Vec<_> = self.under_way.keys().copied().collect();
+            for id in under_way {
+                self.host.cancel(id);
+            }
+            self.held.push_back(Held::Reset);
+        } else {
+            self.begin(ChangeKind::Reset, None);
+        }
+    }
+
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if self.under_way.is_empty() && self.detached.is_some() {
+                return self.detached.take();
+            }
+            self.advance();
+            if !self.events.is_empty() {
+                continue;
+            }
+            match self.host.poll()? {
+                FunctionEvent::Complete(completion) => {
+                    self.under_way.remove(&completion.id);
+                    self.events.push_back(FunctionEvent::Complete(completion));
+                }
+                event => {
+                    self.is_gone = true;
+                    let waiting = self.change.take().and_then(|change| change.transfer);
+                    let held =
+                        mem::take(&mut self.held)
+                            .into_iter()
+                            .filter_map(|held| match held {
+                                Held::Transfer(transfer) => Some(transfer),
+                                Held::Reset => None,
+                            });
+                    for transfer in waiting.into_iter().chain(held) {
+                        let completion = transfer.fail(Status::DISCONNECTED);
+                        self.events.push_back(FunctionEvent::Complete(completion));
+                    }
+                    self.detached = Some(event);
+                }
+            }
+        }
+    }
+}
+
+impl<H: HostApi> Drop for Passthrough<H> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// The requests that the operating system must hear of.
+fn change_of(setup: SetupPacket) -> Option<ChangeKind> {
+    if setup.request_type.kind() != RequestKind::Standard
+        || setup.request_type.direction() != Direction::Out
+    {
+        return None;
+    }
+    let low = setup.value.to_le_bytes()[0];
+    match (setup.request_type.recipient(), setup.request) {
+        (Recipient::Device, request::SET_CONFIGURATION) => Some(ChangeKind::Configuration(low)),
+        (Recipient::Interface, request::SET_INTERFACE) => Some(ChangeKind::Interface {
+            number: setup.interface(),
+            alternate: low,
+        }),
+        (Recipient::Endpoint, request::CLEAR_FEATURE) if setup.value == feature::ENDPOINT_HALT => {
+            Some(ChangeKind::ClearHalt(setup.endpoint()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the operating system lets a request through: types and recipients that USB reserves
+/// are not.
+fn is_expressible(setup: SetupPacket) -> bool {
+    setup.request_type.kind() != RequestKind::Reserved
+        && matches!(
+            setup.request_type.recipient(),
+            Recipient::Device | Recipient::Interface | Recipient::Endpoint | Recipient::Other
+        )
+}
+
+/// What the system says of a request that the device has not, or does not like, is a stall to who
+/// asked.
+fn answer_to_a_change(status: Status) -> Status {
+    match status {
+        Status::DISCONNECTED | Status::SHUTDOWN | Status::TIMED_OUT => status,
+        _ => Status::STALL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use bytes::Bytes;
+    use usb_descriptors::{ClassCode, Speed, build};
+    use usb_transfer::{Completion, Endpoint, TransferIds};
+
+    use super::*;
+
+    /// An operating system that notes what it is asked, and completes nothing by itself.
+    #[derive(Clone, Debug, Default)]
+    struct Noted(Rc<RefCell<State>>);
+
+    #[derive(Debug, Default)]
+    struct State {
+        log: Vec<String>,
+        under_way: Vec<Transfer>,
+        events: VecDeque<FunctionEvent>,
+        busy: bool,
+    }
+
+    impl Noted {
+        fn note(&self, text: String) {
+            self.0.borrow_mut().log.push(text);
+        }
+
+        fn log(&self) -> String {
+            mem::take(&mut self.0.borrow_mut().log).join(" ")
+        }
+
+        fn end(&self, id: TransferId, status: Status) {
+            let mut state = self.0.borrow_mut();
+            let index = state
+                .under_way
+                .iter()
+                .position(|transfer| transfer.id == id);
+            let transfer = state.under_way.remove(index.expect("is under way"));
+            let completion = transfer.fail(status);
+            state.events.push_back(FunctionEvent::Complete(completion));
+        }
+    }
+
+    impl HostApi for Noted {
+        fn claim(&mut self, interface: u8) -> Result<(), ClaimError> {
+            if self.0.borrow().busy && interface == 1 {
+                let holder = "somebody".into();
+                return Err(ClaimError::Busy { interface, holder });
+            }
+            self.note(format!("+{interface}"));
+            Ok(())
+        }
+        fn release(&mut self, interface: u8, to_driver: bool) {
+            self.note(format!("{}{interface}", if to_driver { "!" } else { "-" }));
+        }
+        fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
+            self.note(format!("configuration {value}"));
+            Ok(())
+        }
+        fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
+            self.note(format!("interface {number}.{alternate}"));
+            if alternate == 9 {
+                Err(Status::INVALID)
+            } else {
+                Ok(())
+            }
+        }
+        fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
+            self.note(format!("clear {:x}", endpoint.address.to_byte()));
+            Ok(())
+        }
+        fn reset(&mut self) -> Result<(), Status> {
+            self.note("reset".into());
+            Ok(())
+        }
+        fn submit(&mut self, transfer: Transfer, endpoint: Option<&Endpoint>) {
+            let address = endpoint.map_or(0, |endpoint| endpoint.address.to_byte());
+            self.note(format!("submit {address:x}"));
+            self.0.borrow_mut().under_way.push(transfer);
+        }
+        fn cancel(&mut self, id: TransferId) {
+            self.note(format!("cancel {}", id.to_u64()));
+        }
+        fn poll(&mut self) -> Option<FunctionEvent> {
+            self.0.borrow_mut().events.pop_front()
+        }
+    }
+
+    fn address(byte: u8) -> EndpointAddress {
+        EndpointAddress::from_byte(byte)
+    }
+
+    /// A device with an interface of two bulk endpoints and one of an interrupt endpoint.
+    fn device(policy: Policy) -> (Noted, Passthrough<Noted>, TransferIds) {
+        let vendor = ClassCode::new(0xff, 0, 0);
+        let bulk = build::Interface::new(0, vendor)
+            .endpoint(build::Endpoint::bulk(address(0x81)))
+            .endpoint(build::Endpoint::bulk(address(0x02)));
+        let interrupt =
+            build::Interface::new(1, vendor).endpoint(build::Endpoint::bulk(address(0x83)));
+        let configuration = build::Configuration::new(1)
+            .interface(bulk)
+            .interface(interrupt);
+        let bytes = build::Device::new(0x1209, 1).to_bytes(Speed::High);
+        let mut descriptors = DeviceDescriptors::new(Speed::High, bytes);
+        let configuration = configuration.to_bytes(Speed::High).unwrap();
+        descriptors.configurations.push(configuration.into());
+        let host = Noted::default();
+        let mut device = Passthrough::new(host.clone(), descriptors, 1, policy);
+        device.claim().unwrap();
+        assert_eq!(host.log(), "+0 +1");
+        (host, device, TransferIds::default())
+    }
+
+    fn completed(device: &mut Passthrough<Noted>) -> Vec<(u64, Status)> {
+        let mut all = Vec::new();
+        while let Some(event) = device.poll() {
+            match event {
+                FunctionEvent::Complete(Completion { id, status, .. }) => {
+                    all.push((id.to_u64(), status));
+                }
+                _ => all.push((u64::MAX, Status::DISCONNECTED)),
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn a_configuration_waits_for_what_it_stops_and_holds_what_follows() {
+        let (host, mut device, mut ids) = device(Policy::default());
+        let read = ids.mint();
+        device.submit(Transfer::data_in(read, address(0x81), 512));
+        let set = SetupPacket::set_configuration(1);
+        device.submit(Transfer::control_in(ids.mint(), set));
+        device.submit(Transfer::data_in(ids.mint(), address(0x83), 8));
+        assert_eq!(completed(&mut device), []);
+        assert_eq!(host.log(), "submit 81 cancel 0");
+        host.end(read, Status::CANCELLED);
+        assert_eq!(
+            completed(&mut device),
+            [(0, Status::CANCELLED), (1, Status::COMPLETED)]
+        );
+        assert_eq!(host.log(), "-0 -1 configuration 1 +0 +1 submit 83");
+    }
+
+    #[test]
+    fn an_alternate_setting_stops_its_own_endpoints_only() {
+        let (host, mut device, mut ids) = device(Policy::default());
+        let (read, other) = (ids.mint(), ids.mint());
+        device.submit(Transfer::data_in(read, address(0x81), 512));
+        device.submit(Transfer::data_in(other, address(0x83), 8));
+        device.submit(Transfer::control_in(
+            ids.mint(),
+            SetupPacket::set_interface(1, 9),
+        ));
+        host.end(other, Status::CANCELLED);
+        let answer = [(1, Status::CANCELLED), (2, Status::STALL)];
+        assert_eq!(completed(&mut device), answer);
+        assert_eq!(host.log(), "submit 81 submit 83 cancel 1 interface 1.9");
+    }
+
+    #[test]
+    fn halts_are_the_systems_business_but_for_endpoint_0_and_those_that_are_not_there() {
+        let (host, mut device, mut ids) = device(Policy::default());
+        for byte in [0x02, 0x00, 0x8f] {
+            let clear = SetupPacket::clear_halt(address(byte));
+            device.submit(Transfer::control_in(ids.mint(), clear));
+        }
+        let answers = [
+            (0, Status::COMPLETED),
+            (1, Status::COMPLETED),
+            (2, Status::STALL),
+        ];
+        assert_eq!(completed(&mut device), answers);
+        assert_eq!(host.log(), "clear 2");
+    }
+
+    #[test]
+    fn a_reset_waits_and_what_was_held_is_cancelled() {
+        let (host, mut device, mut ids) = device(Policy::default());
+        let read = ids.mint();
+        device.submit(Transfer::data_in(read, address(0x81), 512));
+        device.submit(Transfer::control_in(
+            ids.mint(),
+            SetupPacket::set_configuration(1),
+        ));
+        device.submit(Transfer::data_in(ids.mint(), address(0x83), 8));
+        device.reset();
+        assert_eq!(completed(&mut device), [(2, Status::CANCELLED)]);
+        host.end(read, Status::CANCELLED);
+        let rest = [(0, Status::CANCELLED), (1, Status::COMPLETED)];
+        assert_eq!(completed(&mut device), rest);
+        assert!(!device.is_busy());
+        let log = host.log();
+        assert!(
+            log.ends_with("configuration 1 +0 +1 -0 -1 reset +0 +1"),
+            "{log}"
+        );
+    }
+
+    #[test]
+    fn what_is_refused_does_not_reach_the_device() {
+        let policy = Policy::default().keeping_configuration();
+        let (host, mut device, mut ids) = device(policy.only("21:0a".parse().unwrap()));
+        let setups = [
+            [0x00, 9, 1, 0, 0, 0, 0, 0], // SET_CONFIGURATION to what is set
+            [0x00, 9, 2, 0, 0, 0, 0, 0], // another
+            [0x21, 9, 0, 2, 0, 0, 0, 0], // SET_REPORT
+            [0x60, 1, 0, 0, 0, 0, 0, 0], // a reserved type
+            [0x1f, 1, 0, 0, 0, 0, 0, 0], // a reserved recipient
+        ];
+        for setup in setups {
+            let setup = SetupPacket::from_bytes(setup);
+            device.submit(Transfer::control_in(ids.mint(), setup));
+        }
+        let statuses: Vec<_> = completed(&mut device)
+            .into_iter()
+            .map(|done| done.1)
+            .collect();
+        assert_eq!(statuses[0], Status::COMPLETED);
+        assert!(statuses[1..].iter().all(|&status| status == Status::STALL));
+        assert_eq!((statuses.len(), host.log().as_str()), (5, ""));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_there_stalls() {
+        let (host, mut device, mut ids) = device(Policy::default());
+        device.submit(Transfer::data_out(ids.mint(), address(0x05), Bytes::new()));
+        assert_eq!(completed(&mut device), [(0, Status::STALL)]);
+        assert_eq!(host.log(), "");
+    }
+
+    #[test]
+    fn what_waits_when_the_device_goes_is_told_so() {
+        let (host, mut device, mut ids) = device(Policy::default());
+        let (read, held) = (ids.mint(), ids.mint());
+        device.submit(Transfer::data_in(read, address(0x81), 512));
+        let set = Transfer::control_in(ids.mint(), SetupPacket::set_configuration(1));
+        device.submit(set);
+        device.submit(Transfer::data_in(held, address(0x83), 8));
+        host.end(read, Status::DISCONNECTED);
+        let told = FunctionEvent::Detached;
+        host.0.borrow_mut().events.push_back(told);
+        // What follows the change was given to a device that has just gone.
+        let before = [(0, Status::DISCONNECTED), (2, Status::COMPLETED)];
+        assert_eq!(completed(&mut device), before);
+        host.end(held, Status::DISCONNECTED);
+        let rest = [(1, Status::DISCONNECTED), (u64::MAX, Status::DISCONNECTED)];
+        assert_eq!(completed(&mut device), rest);
+        device.submit(Transfer::data_in(ids.mint(), address(0x83), 8));
+        assert_eq!(completed(&mut device), [(3, Status::DISCONNECTED)]);
+    }
+
+    #[test]
+    fn interfaces_that_cannot_be_had_together_are_left_to_their_drivers() {
+        let (host, mut device, _) = device(Policy::default());
+        device.give_back();
+        assert_eq!(host.log(), "!0 !1");
+        host.0.borrow_mut().busy = true;
+        assert!(device.claim().is_err());
+        assert_eq!(host.log(), "+0 !0");
+        drop(device);
+        assert_eq!(host.log(), "");
+    }
+}

@@ -1,0 +1,448 @@
+//! The system calls of usbfs, and the memory that the kernel writes into: all of the adapter's
+//! `unsafe`. The numbers and layouts are those of `include/uapi/linux/usbdevice_fs.h`.
+
+#![expect(
+    unsafe_code,
+    reason = "usbfs is reached by ioctl, with pointers that the kernel keeps"
+)]
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, c_void};
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::ptr::NonNull;
+
+use bytes::Bytes;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::ioctl::{Getter, IntegerSetter, NoArg, Opcode, Setter, Updater, ioctl, opcode};
+
+const GROUP: u8 = b'U';
+const SET_INTERFACE: Opcode = opcode::read::<[u32; 2]>(GROUP, 4);
+const SET_CONFIGURATION: Opcode = opcode::read::<u32>(GROUP, 5);
+const GET_DRIVER: Opcode = opcode::write::<DriverName>(GROUP, 8);
+const SUBMIT_URB: Opcode = opcode::read::<Header>(GROUP, 10);
+const DISCARD_URB: Opcode = opcode::none(GROUP, 11);
+const REAP_URB_WITHOUT_DELAY: Opcode = opcode::write::<*mut c_void>(GROUP, 13);
+const RELEASE_INTERFACE: Opcode = opcode::read::<u32>(GROUP, 16);
+const DRIVER_REQUEST: Opcode = opcode::read_write::<DriverRequest>(GROUP, 18);
+const RESET: Opcode = opcode::none(GROUP, 20);
+const CLEAR_HALT: Opcode = opcode::read::<u32>(GROUP, 21);
+const CONNECT: Opcode = opcode::none(GROUP, 23);
+const DISCONNECT_CLAIM: Opcode = opcode::read::<DisconnectClaim>(GROUP, 27);
+
+/// `USBDEVFS_MAXDRIVERNAME` and the zero after it.
+const DRIVER_NAME: usize = 256;
+/// `USBDEVFS_DISCONNECT_CLAIM_EXCEPT_DRIVER`.
+const EXCEPT_DRIVER: u32 = 2;
+/// What holds an interface that a process has claimed.
+const USBFS: &[u8] = b"usbfs";
+
+/// The most packets of one URB (`proc_do_submiturb`).
+pub(super) const MOST_PACKETS: usize = 128;
+
+#[repr(C)]
+struct DriverName {
+    interface: u32,
+    name: [u8; DRIVER_NAME],
+}
+
+#[repr(C)]
+struct DriverRequest {
+    interface: i32,
+    code: i32,
+    data: *mut c_void,
+}
+
+#[repr(C)]
+struct DisconnectClaim {
+    interface: u32,
+    flags: u32,
+    driver: [u8; DRIVER_NAME],
+}
+
+/// `struct usbdevfs_urb` without its packets.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Header {
+    kind: u8,
+    endpoint: u8,
+    status: i32,
+    flags: u32,
+    buffer: *mut c_void,
+    buffer_length: i32,
+    actual_length: i32,
+    start_frame: i32,
+    /// Or the stream of a bulk endpoint.
+    packets: u32,
+    error_count: i32,
+    signal: u32,
+    context: *mut c_void,
+}
+
+/// `struct usbdevfs_iso_packet_desc`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Packet {
+    pub(super) length: u32,
+    pub(super) actual: u32,
+    pub(super) status: i32,
+}
+
+/// `struct usbdevfs_urb`.
+#[repr(C)]
+struct Urb {
+    header: Header,
+    packets: [Packet; MOST_PACKETS],
+}
+
+/// How an URB moves data (`USBDEVFS_URB_TYPE_…`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum UrbKind {
+    Isochronous = 0,
+    Interrupt = 1,
+    Control = 2,
+    Bulk = 3,
+}
+
+/// `USBDEVFS_URB_…`.
+pub(super) mod flag {
+    pub(crate) const SHORT_NOT_OK: u32 = 0x01;
+    pub(crate) const ISO_ASAP: u32 = 0x02;
+    pub(crate) const ZERO_PACKET: u32 = 0x40;
+}
+
+/// What an URB sends or fills.
+#[derive(Debug)]
+pub(super) enum Buffer {
+    /// Is sent.
+    Out(Bytes),
+    /// Is filled, from its start up to its length.
+    In(Vec<u8>),
+}
+
+impl Buffer {
+    fn len(&self) -> usize {
+        match self {
+            Self::Out(data) => data.len(),
+            Self::In(data) => data.len(),
+        }
+    }
+
+    fn pointer(&mut self) -> *mut c_void {
+        match self {
+            // The kernel only reads it.
+            Self::Out(data) => data.as_ptr().cast_mut().cast(),
+            Self::In(data) => data.as_mut_ptr().cast(),
+        }
+    }
+}
+
+/// An URB to be submitted.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) kind: UrbKind,
+    pub(super) endpoint: u8,
+    pub(super) flags: u32,
+    /// Of a control URB: the setup packet before the data.
+    pub(super) buffer: Buffer,
+    /// Lengths of isochronous packets, [`MOST_PACKETS`] at most.
+    pub(super) packets: &'a [u32],
+}
+
+/// An URB that has come back.
+#[derive(Debug)]
+pub(super) struct Reaped<T> {
+    pub(super) tag: T,
+    pub(super) status: i32,
+    /// Bytes; a control URB's setup packet is not counted.
+    pub(super) actual: usize,
+    pub(super) buffer: Buffer,
+    pub(super) packets: Vec<Packet>,
+}
+
+/// An open device node, with the URBs that are under way in it.
+pub(super) struct Node<T> {
+    fd: OwnedFd,
+    /// By the address of what the kernel knows them by.
+    under_way: BTreeMap<usize, UnderWay<T>>,
+    /// To be used again.
+    free: Vec<Block>,
+}
+
+struct UnderWay<T> {
+    tag: T,
+    block: Block,
+    buffer: Buffer,
+    packets: usize,
+}
+
+/// Memory for one URB at an address that stays. The kernel writes into it while an URB is reaped.
+struct Block(NonNull<Urb>);
+
+// SAFETY: it owns what it points to, and nothing else does.
+unsafe impl Send for Block {}
+
+impl Block {
+    fn new() -> Self {
+        let urb = Urb {
+            header: Header {
+                kind: 0,
+                endpoint: 0,
+                status: 0,
+                flags: 0,
+                buffer: std::ptr::null_mut(),
+                buffer_length: 0,
+                actual_length: 0,
+                start_frame: 0,
+                packets: 0,
+                error_count: 0,
+                signal: 0,
+                context: std::ptr::null_mut(),
+            },
+            packets: [Packet::default(); MOST_PACKETS],
+        };
+        Self(NonNull::from(Box::leak(Box::new(urb))))
+    }
+
+    const fn pointer(&self) -> *mut c_void {
+        self.0.as_ptr().cast()
+    }
+
+    fn address(&self) -> usize {
+        self.pointer().addr()
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: it came from a box, and the kernel writes into it during a reap only, which
+        // nobody calls who does not hold it.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl<T> Node<T> {
+    /// Opens `/dev/bus/usb/BBB/DDD`.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self {
+            fd,
+            under_way: BTreeMap::new(),
+            free: Vec::new(),
+        })
+    }
+
+    /// Takes an interface, from a driver of the kernel too.
+    ///
+    /// # Errors
+    /// [`Errno::BUSY`]: another process has it.
+    pub(super) fn claim(&self, interface: u8) -> Result<(), Errno> {
+        let claim = DisconnectClaim {
+            interface: interface.into(),
+            flags: EXCEPT_DRIVER,
+            driver: driver_name(USBFS),
+        };
+        // SAFETY: the code's argument is this struct, and is only read.
+        unsafe { ioctl(&self.fd, Setter::<DISCONNECT_CLAIM, _>::new(claim)) }
+    }
+
+    /// Lets go of an interface. It has no driver then.
+    pub(super) fn release(&self, interface: u8) -> Result<(), Errno> {
+        // SAFETY: the code's argument is a number, and is only read.
+        unsafe {
+            ioctl(
+                &self.fd,
+                Setter::<RELEASE_INTERFACE, u32>::new(interface.into()),
+            )
+        }
+    }
+
+    /// Lets the kernel's drivers have an interface again.
+    pub(super) fn connect_driver(&self, interface: u8) -> Result<(), Errno> {
+        let request = DriverRequest {
+            interface: interface.into(),
+            // As the kernel counts its codes, below 2^31 here.
+            code: i32::try_from(CONNECT).unwrap_or(0),
+            data: std::ptr::null_mut(),
+        };
+        // SAFETY: the code's argument is this struct; CONNECT does not look at its data.
+        unsafe { ioctl(&self.fd, Setter::<DRIVER_REQUEST, _>::new(request)) }
+    }
+
+    /// The driver that has an interface; "usbfs" is a process.
+    pub(super) fn driver(&self, interface: u8) -> Option<String> {
+        let mut name = DriverName {
+            interface: interface.into(),
+            name: [0; DRIVER_NAME],
+        };
+        // SAFETY: the code's argument is this struct, which the kernel fills.
+        unsafe { ioctl(&self.fd, Updater::<GET_DRIVER, _>::new(&mut name)) }.ok()?;
+        let name = CStr::from_bytes_until_nul(&name.name).ok()?;
+        Some(name.to_string_lossy().into_owned())
+    }
+
+    /// Selects a configuration; `None` for none.
+    pub(super) fn set_configuration(&self, value: Option<u8>) -> Result<(), Errno> {
+        let value = value.map_or(u32::MAX, u32::from);
+        // SAFETY: the code's argument is a number, and is only read.
+        unsafe { ioctl(&self.fd, Setter::<SET_CONFIGURATION, u32>::new(value)) }
+    }
+
+    pub(super) fn set_interface(&self, interface: u8, alternate: u8) -> Result<(), Errno> {
+        let setting = [u32::from(interface), u32::from(alternate)];
+        // SAFETY: the code's argument is a struct of these two numbers, and is only read.
+        unsafe { ioctl(&self.fd, Setter::<SET_INTERFACE, [u32; 2]>::new(setting)) }
+    }
+
+    pub(super) fn clear_halt(&self, endpoint: u8) -> Result<(), Errno> {
+        // SAFETY: the code's argument is a number, and is only read.
+        unsafe { ioctl(&self.fd, Setter::<CLEAR_HALT, u32>::new(endpoint.into())) }
+    }
+
+    /// Resets the port. Claims are lost, the kernel's drivers come back.
+    pub(super) fn reset(&self) -> Result<(), Errno> {
+        // SAFETY: the code has no argument.
+        unsafe { ioctl(&self.fd, NoArg::<RESET>::new()) }
+    }
+
+    /// Starts an URB. The number names it until it is reaped.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub(super) fn submit(&mut self, request: Request<'_>, tag: T) -> Result<usize, Errno> {
+        let mut buffer = request.buffer;
+        let length = i32::try_from(buffer.len()).map_err(|_| Errno::INVAL)?;
+        let block = self.free.pop().unwrap_or_else(Block::new);
+        let count = request.packets.len().min(MOST_PACKETS);
+        let header = Header {
+            kind: request.kind as u8,
+            endpoint: request.endpoint,
+            status: 0,
+            flags: request.flags,
+            buffer: buffer.pointer(),
+            buffer_length: length,
+            actual_length: 0,
+            start_frame: 0,
+            packets: u32::try_from(count).unwrap_or(0),
+            error_count: 0,
+            signal: 0,
+            context: std::ptr::null_mut(),
+        };
+        // SAFETY: nobody else has the block, the kernel does not know it yet.
+        let urb = unsafe { &mut *block.0.as_ptr() };
+        urb.header = header;
+        for (slot, &length) in urb.packets.iter_mut().zip(request.packets) {
+            *slot = Packet {
+                length,
+                ..Packet::default()
+            };
+        }
+        // SAFETY: the pointer is to an URB with as many packets as it says, whose buffer has the
+        // length it says. Both stay where they are until the URB was reaped, or for ever untouched
+        // if it is not: they are dropped with the node only, and the kernel writes in `reap` only.
+        let submitted = unsafe {
+            ioctl(
+                &self.fd,
+                IntegerSetter::<SUBMIT_URB>::new_pointer(block.pointer()),
+            )
+        };
+        if let Err(error) = submitted {
+            self.free.push(block);
+            return Err(error);
+        }
+        let address = block.address();
+        let under_way = UnderWay {
+            tag,
+            block,
+            buffer,
+            packets: count,
+        };
+        self.under_way.insert(address, under_way);
+        Ok(address)
+    }
+
+    /// Ends an URB early. It is to be reaped all the same. A number that is no URB's is ignored.
+    pub(super) fn discard(&self, number: usize) {
+        if let Some(urb) = self.under_way.get(&number) {
+            let pointer = urb.block.pointer();
+            // SAFETY: the kernel looks the pointer up among those it was given, no more. It fails
+            // for an URB that has ended meanwhile.
+            let _ = unsafe { ioctl(&self.fd, IntegerSetter::<DISCARD_URB>::new_pointer(pointer)) };
+        }
+    }
+
+    /// An URB that has ended.
+    ///
+    /// # Errors
+    /// [`Errno::NODEV`]: the device is gone, and all URBs were reaped.
+    pub(super) fn reap(&mut self) -> Result<Option<Reaped<T>>, Errno> {
+        // SAFETY: the code's argument is a place for a pointer. The URB of that pointer and its
+        // buffer are written to; both are alive, since `under_way` holds all that were submitted.
+        let reaped = unsafe {
+            ioctl(
+                &self.fd,
+                Getter::<REAP_URB_WITHOUT_DELAY, *mut c_void>::new(),
+            )
+        };
+        let pointer = match reaped {
+            Ok(pointer) => pointer,
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // The kernel gives back what it was given.
+        let Some(urb) = self.under_way.remove(&pointer.addr()) else {
+            return Ok(None);
+        };
+        // SAFETY: the kernel has filled it and knows it no longer.
+        let done = unsafe { &*urb.block.0.as_ptr() };
+        let reaped = Reaped {
+            tag: urb.tag,
+            status: done.header.status,
+            actual: usize::try_from(done.header.actual_length).unwrap_or(0),
+            buffer: urb.buffer,
+            packets: done.packets.iter().take(urb.packets).copied().collect(),
+        };
+        self.free.push(urb.block);
+        Ok(Some(reaped))
+    }
+
+    /// How many are not reaped.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+}
+
+impl<T> AsFd for Node<T> {
+    /// Can be written to when there is something to reap.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl<T> fmt::Debug for Node<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("fd", &self.fd)
+            .field("under_way", &self.under_way.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn driver_name(name: &[u8]) -> [u8; DRIVER_NAME] {
+    let mut field = [0; DRIVER_NAME];
+    field
+        .iter_mut()
+        .zip(name)
+        .for_each(|(to, from)| *to = *from);
+    field
+}
+
+const _: () = {
+    assert!(size_of::<Packet>() == 12);
+    assert!(mem::offset_of!(Urb, packets) == size_of::<Header>());
+};

@@ -1,0 +1,285 @@
+//! A device of this machine, offered to others.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use thiserror::Error;
+use usb_transfer::Function;
+use usbip_proto::ProtocolError;
+use usbip_proto::server::Session;
+
+use super::nusb::Nusb;
+use super::plugged::{FindError, PluggedDevice, Selector};
+use super::{ClaimError, HostApi, Passthrough, Policy, Usbfs};
+use crate::server::Device;
+use crate::{Local, Sleeper, Stream, StreamError, run};
+
+/// How a device is to be offered: `DEVICE[,OPTION]...`. DEVICE is a [`Selector`]. OPTION is `nusb`
+/// or `usbfs`, the way to the device; `keep-configuration`; `requests=TYPE:REQUEST+...`, the only
+/// class and vendor requests that are let through; or `force`, although this machine uses it.
+///
+/// ```
+/// use examples::PhysicalOptions;
+/// let options: PhysicalOptions = "1-2,keep-configuration,requests=21:0a+a1:*".parse().unwrap();
+/// assert_eq!(options.selector.to_string(), "1-2");
+/// let error = "1-2,quickly".parse::<PhysicalOptions>().unwrap_err();
+/// assert!(error.to_string().contains("\"quickly\""));
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PhysicalOptions {
+    /// Which device.
+    pub selector: Selector,
+    /// What may be asked of it.
+    pub policy: Policy,
+    /// The way to it; by itself [`Way::Usbfs`] for devices with isochronous endpoints.
+    pub way: Option<Way>,
+    /// Whether it is offered although this machine uses it.
+    pub force: bool,
+}
+
+impl PhysicalOptions {
+    /// What the help of a program says of them.
+    pub const HELP: &str = "
+DEVICE is BUSID, as list shows it, or VID:PID[:SERIAL]. It leaves its driver while somebody uses it,
+and goes back afterwards. OPTION is
+  nusb, usbfs            the way to it [default: usbfs for isochronous endpoints, else nusb]
+  keep-configuration     another configuration cannot be selected
+  requests=TYPE:REQUEST+...
+                         the only class and vendor requests that are let through, such as
+                         21:0a+a1:*
+  force                  although this machine uses it, such as a disk that is mounted";
+}
+
+/// The way to a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// The crate `nusb`: everything but isochronous transfers and streams.
+    Nusb,
+    /// Linux's usbfs.
+    Usbfs,
+}
+
+/// A text that says of no device how it is to be offered.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{0}")]
+pub struct PhysicalOptionsError(String);
+
+/// Why a device cannot be used.
+#[derive(Debug, Error)]
+pub enum PhysicalError {
+    /// It cannot be found.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// This machine uses it.
+    #[error("{bus_id}: {}; \"{bus_id},force\" takes it all the same", uses.join(", "))]
+    Used {
+        /// The device.
+        bus_id: String,
+        /// For what.
+        uses: Vec<String>,
+    },
+    /// It is not for this user, or cannot be opened.
+    #[error("{node}: {error}{}", remedy(.error))]
+    Open {
+        /// The file by which programs use it.
+        node: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// Somebody else has it.
+    #[error("{bus_id}: {error}")]
+    Claim {
+        /// The device.
+        bus_id: String,
+        /// Why.
+        error: ClaimError,
+    },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ": root may, or whom a udev rule lets (docs/passthrough.md)"
+        }
+        _ => "",
+    }
+}
+
+impl FromStr for PhysicalOptions {
+    type Err = PhysicalOptionsError;
+
+    fn from_str(text: &str) -> Result<Self, PhysicalOptionsError> {
+        let error = |error: &dyn fmt::Display| PhysicalOptionsError(error.to_string());
+        let mut parts = text.split(',');
+        let selector = parts.next().unwrap_or_default();
+        let mut options = Self {
+            selector: selector.parse().map_err(|wrong| error(&wrong))?,
+            policy: Policy::default(),
+            way: None,
+            force: false,
+        };
+        for part in parts {
+            match part.split_once('=') {
+                None if part == "force" => options.force = true,
+                None if part == "nusb" => options.way = Some(Way::Nusb),
+                None if part == "usbfs" => options.way = Some(Way::Usbfs),
+                None if part == "keep-configuration" => {
+                    options.policy = options.policy.keeping_configuration();
+                }
+                Some(("requests", requests)) => {
+                    let requests = requests.parse().map_err(|wrong| error(&wrong))?;
+                    options.policy = options.policy.only(requests);
+                }
+                _ => {
+                    return Err(PhysicalOptionsError(format!(
+                        "{part:?} is no option: expected nusb, usbfs, keep-configuration, \
+                         requests=TYPE:REQUEST+... or force"
+                    )));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A device of this machine. It is taken from the machine's drivers while a client has it, and
+/// goes back to them afterwards.
+#[derive(Debug)]
+pub struct Physical {
+    options: PhysicalOptions,
+    found: PluggedDevice,
+    taken: Option<Taken>,
+}
+
+/// A device that was taken from the machine's drivers. It goes back to them when this is dropped,
+/// also by a panic.
+#[derive(Debug)]
+pub struct Taken {
+    /// What its user's loop is to sleep with.
+    pub sleeper: Sleeper,
+    /// The device.
+    pub device: Passthrough<Box<dyn HostApi + Send>>,
+}
+
+/// How long a device may take to give back what was asked of it, when its user has left.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Physical {
+    /// Finds a device. It stays with the machine's drivers.
+    ///
+    /// # Errors
+    /// It is not there, or the machine uses it.
+    pub fn find(options: PhysicalOptions) -> Result<Self, PhysicalError> {
+        let found = PluggedDevice::find(&options.selector)?;
+        if !found.uses.is_empty() && !options.force {
+            return Err(PhysicalError::Used {
+                bus_id: found.bus_id.to_string(),
+                uses: found.uses,
+            });
+        }
+        Ok(Self {
+            options,
+            found,
+            taken: None,
+        })
+    }
+
+    /// What the system tells of it.
+    #[must_use]
+    pub const fn plugged(&self) -> &PluggedDevice {
+        &self.found
+    }
+
+    /// Takes the device from the machine's drivers, whatever became of it meanwhile: it may have
+    /// been plugged in again.
+    ///
+    /// # Errors
+    /// It is not there any more, not for this user, or in use.
+    pub fn take(&mut self) -> Result<Taken, PhysicalError> {
+        self.found = Self::find(self.options.clone())?.found;
+        let found = &self.found;
+        let node = found.node();
+        let failed = |error| PhysicalError::Open {
+            node: node.display().to_string(),
+            error,
+        };
+        let mut sleeper = Sleeper::new();
+        let way = match self.options.way {
+            Some(way) => way,
+            None if found.is_isochronous() => Way::Usbfs,
+            None => Way::Nusb,
+        };
+        let host: Box<dyn HostApi + Send> = match way {
+            Way::Usbfs => {
+                let host = Usbfs::open(&node).map_err(failed)?;
+                let copy = host.as_fd().try_clone_to_owned().map_err(failed)?;
+                sleeper.watch(copy, PollFlags::OUT);
+                Box::new(host)
+            }
+            Way::Nusb => {
+                let fd = Nusb::open_node(&node).map_err(failed)?;
+                let copy = fd.try_clone().map_err(failed)?;
+                let unplugged = sleeper.watch(copy, PollFlags::empty());
+                let waker = sleeper.waker().map_err(failed)?;
+                Box::new(Nusb::new(fd, waker, unplugged).map_err(failed)?)
+            }
+        };
+        let descriptors = found.descriptors.clone();
+        let policy = self.options.policy.clone();
+        let mut device = Passthrough::new(host, descriptors, found.configuration, policy);
+        device.claim().map_err(|error| PhysicalError::Claim {
+            bus_id: found.bus_id.to_string(),
+            error,
+        })?;
+        Ok(Taken { sleeper, device })
+    }
+}
+
+impl<H: HostApi> Passthrough<H> {
+    /// Waits for what is under way when its user has left, so that the device is at rest when the
+    /// drivers get it; not for ever.
+    pub fn come_to_rest(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            while self.poll().is_some() {}
+            if self.is_gone() || !self.is_busy() || Instant::now() >= until {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Local for Passthrough<Box<dyn HostApi + Send>> {
+    fn close(&mut self) -> io::Result<()> {
+        self.come_to_rest();
+        self.give_back();
+        Ok(())
+    }
+}
+
+impl Device for Physical {
+    fn open(&mut self) -> Result<(), String> {
+        self.taken = Some(self.take().map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn serve(
+        &mut self,
+        client: &mut Stream,
+        session: &mut Session,
+    ) -> Result<(), StreamError<ProtocolError>> {
+        let Some(mut taken) = self.taken.take() else {
+            return Ok(());
+        };
+        let served = run(client, &taken.sleeper, session, &mut taken.device);
+        taken.device.come_to_rest();
+        served
+    }
+}

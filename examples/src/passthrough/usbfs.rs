@@ -1,0 +1,576 @@
+//! Linux's own way to USB devices: isochronous transfers, and an end for one transfer of many.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::io::Errno;
+use usb_descriptors::{Direction, SetupPacket, TransferType};
+use usb_transfer::{
+    Actual, Completion, Endpoint, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status,
+    Transfer, TransferId,
+};
+
+use super::host_api::{ClaimError, HostApi};
+use super::kernel::{Buffer, MOST_PACKETS, Node, Packet, Reaped, Request, UrbKind, flag};
+
+/// A device by usbfs (`Documentation/driver-api/usb/usb.rst` of the kernel). Each transfer is one
+/// URB of the kernel's, or, for more than 128 isochronous packets, several.
+///
+/// Its [`AsFd`] can be written to when [`poll`](HostApi::poll) has something to tell.
+#[derive(Debug)]
+pub struct Usbfs {
+    node: Node<Tag>,
+    jobs: BTreeMap<TransferId, Job>,
+    /// For which the kernel has no memory as long as others are under way (16 MiB for all devices
+    /// together, `usbcore.usbfs_memory_mb`).
+    backlog: VecDeque<(Transfer, Option<UrbPlace>)>,
+    events: VecDeque<FunctionEvent>,
+    presence: Presence,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Presence {
+    Here,
+    Gone,
+    /// Gone, and that was told.
+    Told,
+}
+
+/// Which transfer an URB belongs to, and which piece of it it is.
+#[derive(Clone, Copy, Debug)]
+struct Tag {
+    id: TransferId,
+    piece: usize,
+}
+
+/// Where an URB goes.
+#[derive(Clone, Copy, Debug)]
+struct UrbPlace {
+    kind: UrbKind,
+    endpoint: u8,
+}
+
+/// A transfer that is under way.
+#[derive(Debug)]
+struct Job {
+    direction: Direction,
+    /// The kernel's numbers of its URBs.
+    urbs: Vec<usize>,
+    left: usize,
+    kind: JobKind,
+}
+
+#[derive(Debug)]
+enum JobKind {
+    Control,
+    Data,
+    Isochronous {
+        packets: Vec<IsoPacket>,
+        /// What each URB has brought.
+        data: Vec<Segments>,
+        status: Status,
+    },
+}
+
+impl Usbfs {
+    /// Opens a device node, such as `/dev/bus/usb/001/002`.
+    ///
+    /// # Errors
+    /// There is none, or it is not for this user.
+    pub fn open(node: &Path) -> io::Result<Self> {
+        Ok(Self {
+            node: Node::open(node)?,
+            jobs: BTreeMap::new(),
+            backlog: VecDeque::new(),
+            events: VecDeque::new(),
+            presence: Presence::Here,
+        })
+    }
+
+    fn start(&mut self, transfer: Transfer, place: Option<UrbPlace>) {
+        let place = place.unwrap_or(UrbPlace {
+            kind: UrbKind::Control,
+            endpoint: 0,
+        });
+        let started = match &transfer.kind {
+            Kind::Control(setup) => self.start_control(&transfer, *setup, place),
+            Kind::Data { stream: None } => self.start_data(&transfer, place),
+            Kind::Data { stream: Some(_) } => Err(Errno::INVAL),
+            Kind::Isochronous(packets) => self.start_isochronous(&transfer, packets, place),
+        };
+        match started {
+            Ok(()) => {}
+            Err(Errno::NOMEM) if self.node.under_way() > 0 => {
+                self.backlog.push_front((transfer, Some(place)));
+            }
+            Err(error) => self.complete(transfer.fail(status_of(error))),
+        }
+    }
+
+    fn start_control(
+        &mut self,
+        transfer: &Transfer,
+        setup: SetupPacket,
+        place: UrbPlace,
+    ) -> Result<(), Errno> {
+        let length = usize::from(setup.length);
+        let mut buffer = Vec::with_capacity(SETUP + length);
+        buffer.extend_from_slice(&setup.to_bytes());
+        let direction = setup.data_direction();
+        let buffer = match &transfer.payload {
+            Payload::Out(data) => {
+                buffer.extend_from_slice(data);
+                // The kernel wants the length that the setup packet tells.
+                buffer.resize(SETUP + length, 0);
+                Buffer::Out(buffer.into())
+            }
+            Payload::In { .. } => {
+                buffer.resize(SETUP + length, 0);
+                Buffer::In(buffer)
+            }
+        };
+        let flags = 0;
+        let urb = self.submit_urb(transfer.id, 0, place, flags, buffer, &[])?;
+        self.add_job(transfer.id, direction, vec![urb], JobKind::Control);
+        Ok(())
+    }
+
+    fn start_data(&mut self, transfer: &Transfer, place: UrbPlace) -> Result<(), Errno> {
+        let (buffer, flags) = match &transfer.payload {
+            Payload::Out(data) => {
+                let ends_short = transfer.flags.zero_packet && place.kind == UrbKind::Bulk;
+                let flags = if ends_short { flag::ZERO_PACKET } else { 0 };
+                (Buffer::Out(data.clone()), flags)
+            }
+            Payload::In { length } => {
+                let flags = if transfer.flags.short_not_ok {
+                    flag::SHORT_NOT_OK
+                } else {
+                    0
+                };
+                (Buffer::In(vec![0; *length as usize]), flags)
+            }
+        };
+        let urb = self.submit_urb(transfer.id, 0, place, flags, buffer, &[])?;
+        let direction = transfer.payload.direction();
+        self.add_job(transfer.id, direction, vec![urb], JobKind::Data);
+        Ok(())
+    }
+
+    fn start_isochronous(
+        &mut self,
+        transfer: &Transfer,
+        packets: &[IsoPacket],
+        place: UrbPlace,
+    ) -> Result<(), Errno> {
+        let mut urbs = Vec::with_capacity(packets.len().div_ceil(MOST_PACKETS));
+        for (piece, packets) in packets.chunks(MOST_PACKETS).enumerate() {
+            let lengths: Vec<u32> = packets.iter().map(|packet| packet.length).collect();
+            let buffer = match &transfer.payload {
+                Payload::Out(data) => Buffer::Out(packed(data, packets).ok_or(Errno::INVAL)?),
+                Payload::In { length } => {
+                    let wanted = total(packets).filter(|&wanted| wanted <= *length as usize);
+                    Buffer::In(vec![0; wanted.ok_or(Errno::INVAL)?])
+                }
+            };
+            match self.submit_urb(transfer.id, piece, place, flag::ISO_ASAP, buffer, &lengths) {
+                Ok(urb) => urbs.push(urb),
+                // Those that run already come back first, and then the transfer is over.
+                Err(error) if piece > 0 => {
+                    for &urb in &urbs {
+                        self.node.discard(urb);
+                    }
+                    let kind = isochronous(packets_of(transfer), urbs.len(), status_of(error));
+                    self.add_job(transfer.id, transfer.payload.direction(), urbs, kind);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if urbs.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        let kind = isochronous(packets_of(transfer), urbs.len(), Status::COMPLETED);
+        self.add_job(transfer.id, transfer.payload.direction(), urbs, kind);
+        Ok(())
+    }
+
+    fn submit_urb(
+        &mut self,
+        id: TransferId,
+        piece: usize,
+        place: UrbPlace,
+        flags: u32,
+        buffer: Buffer,
+        packets: &[u32],
+    ) -> Result<usize, Errno> {
+        let request = Request {
+            kind: place.kind,
+            endpoint: place.endpoint,
+            flags,
+            buffer,
+            packets,
+        };
+        self.node.submit(request, Tag { id, piece })
+    }
+
+    fn add_job(&mut self, id: TransferId, direction: Direction, urbs: Vec<usize>, kind: JobKind) {
+        let left = urbs.len();
+        let job = Job {
+            direction,
+            urbs,
+            left,
+            kind,
+        };
+        self.jobs.insert(id, job);
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        self.events.push_back(FunctionEvent::Complete(completion));
+    }
+
+    fn reaped(&mut self, urb: Reaped<Tag>) {
+        let Tag { id, piece } = urb.tag;
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.left -= 1;
+        let urb_status = status_of_urb(urb.status);
+        match &mut job.kind {
+            JobKind::Control => {
+                let actual = match urb.buffer {
+                    Buffer::In(data) => Actual::In(received(data, SETUP, urb.actual)),
+                    Buffer::Out(_) => Actual::Out(count(urb.actual)),
+                };
+                self.complete(Completion::new(id, urb_status, actual));
+            }
+            JobKind::Data => {
+                let actual = match urb.buffer {
+                    Buffer::In(data) => Actual::In(received(data, 0, urb.actual)),
+                    Buffer::Out(_) => Actual::Out(count(urb.actual)),
+                };
+                self.complete(Completion::new(id, urb_status, actual));
+            }
+            JobKind::Isochronous {
+                packets,
+                data,
+                status,
+            } => {
+                let first = piece * MOST_PACKETS;
+                let ours = packets.iter_mut().skip(first);
+                for (packet, done) in ours.zip(&urb.packets) {
+                    packet.actual = done.actual.min(packet.length);
+                    packet.status = status_of_urb(done.status);
+                }
+                if let (Buffer::In(bytes), Some(slot)) = (urb.buffer, data.get_mut(piece)) {
+                    *slot = compacted(&bytes.into(), &urb.packets);
+                }
+                if status.is_completed() {
+                    *status = urb_status;
+                }
+                if job.left == 0 {
+                    self.complete_isochronous(id);
+                }
+            }
+        }
+        if self.jobs.get(&id).is_some_and(|job| job.left == 0) {
+            self.jobs.remove(&id);
+        }
+    }
+
+    fn complete_isochronous(&mut self, id: TransferId) {
+        let Some(job) = self.jobs.remove(&id) else {
+            return;
+        };
+        let JobKind::Isochronous {
+            packets,
+            data,
+            status,
+        } = job.kind
+        else {
+            return;
+        };
+        let actual = match job.direction {
+            Direction::In => {
+                let mut all = Segments::new();
+                for piece in data {
+                    all.append(piece);
+                }
+                Actual::In(all)
+            }
+            Direction::Out => Actual::Out(packets.iter().map(|packet| packet.actual).sum()),
+        };
+        self.complete(Completion::new(id, status, actual).with_packets(packets));
+    }
+
+    /// Reaps what has come back, and starts what had to wait for that.
+    fn reap(&mut self) {
+        while self.presence == Presence::Here {
+            match self.node.reap() {
+                Ok(Some(urb)) => self.reaped(urb),
+                Ok(None) => break,
+                // The kernel has given back all it had before it says so.
+                Err(_) => self.presence = Presence::Gone,
+            }
+        }
+        if self.presence == Presence::Here {
+            self.start_backlog();
+            return;
+        }
+        for (transfer, _) in mem::take(&mut self.backlog) {
+            self.complete(transfer.fail(Status::DISCONNECTED));
+        }
+        if mem::replace(&mut self.presence, Presence::Told) == Presence::Gone {
+            self.events.push_back(FunctionEvent::Detached);
+        }
+    }
+
+    fn start_backlog(&mut self) {
+        let mut before = usize::MAX;
+        // What still has no place goes back to the front.
+        while self.backlog.len() < before {
+            before = self.backlog.len();
+            let Some((transfer, place)) = self.backlog.pop_front() else {
+                break;
+            };
+            self.start(transfer, place);
+        }
+    }
+}
+
+impl HostApi for Usbfs {
+    fn claim(&mut self, interface: u8) -> Result<(), ClaimError> {
+        self.node.claim(interface).map_err(|error| match error {
+            Errno::BUSY => {
+                let holder = match self.node.driver(interface).as_deref() {
+                    None | Some("usbfs") => "another program (driver usbfs): end it first".into(),
+                    Some(driver) => format!("the driver {driver}"),
+                };
+                ClaimError::Busy { interface, holder }
+            }
+            error => ClaimError::Refused {
+                interface,
+                reason: io::Error::from(error).to_string(),
+            },
+        })
+    }
+
+    fn release(&mut self, interface: u8, to_driver: bool) {
+        // Both fail for a device that has gone.
+        let _ = self.node.release(interface);
+        if to_driver {
+            let _ = self.node.connect_driver(interface);
+        }
+    }
+
+    fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
+        let value = Some(value).filter(|&value| value != 0);
+        self.node.set_configuration(value).map_err(status_of)
+    }
+
+    fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
+        self.node
+            .set_interface(number, alternate)
+            .map_err(status_of)
+    }
+
+    fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
+        let address = endpoint.address.to_byte();
+        self.node.clear_halt(address).map_err(status_of)
+    }
+
+    fn reset(&mut self) -> Result<(), Status> {
+        self.node.reset().map_err(status_of)
+    }
+
+    fn submit(&mut self, transfer: Transfer, endpoint: Option<&Endpoint>) {
+        let place = endpoint.map(|endpoint| UrbPlace {
+            kind: match endpoint.transfer_type {
+                TransferType::Control => UrbKind::Control,
+                TransferType::Isochronous => UrbKind::Isochronous,
+                TransferType::Bulk => UrbKind::Bulk,
+                TransferType::Interrupt => UrbKind::Interrupt,
+            },
+            endpoint: endpoint.address.to_byte(),
+        });
+        if self.backlog.is_empty() {
+            self.start(transfer, place);
+        } else {
+            self.backlog.push_back((transfer, place));
+        }
+    }
+
+    fn cancel(&mut self, id: TransferId) {
+        if let Some(job) = self.jobs.get(&id) {
+            job.urbs.iter().for_each(|&urb| self.node.discard(urb));
+        }
+        let waiting = self.backlog.iter().position(|(waits, _)| waits.id == id);
+        if let Some((transfer, _)) = waiting.and_then(|index| self.backlog.remove(index)) {
+            self.complete(transfer.fail(Status::CANCELLED));
+        }
+    }
+
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        if self.events.is_empty() {
+            self.reap();
+        }
+        self.events.pop_front()
+    }
+}
+
+impl AsFd for Usbfs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.node.as_fd()
+    }
+}
+
+/// Bytes of a setup packet, which usbfs has before the data.
+const SETUP: usize = 8;
+
+fn count(actual: usize) -> u32 {
+    u32::try_from(actual).unwrap_or(u32::MAX)
+}
+
+/// What an URB brought, without what lies before it.
+fn received(mut data: Vec<u8>, skip: usize, actual: usize) -> Segments {
+    data.truncate(skip + actual);
+    let mut data = Bytes::from(data);
+    data.advance(skip.min(data.len()));
+    data.into()
+}
+
+fn packets_of(transfer: &Transfer) -> Vec<IsoPacket> {
+    match &transfer.kind {
+        Kind::Isochronous(packets) => packets
+            .iter()
+            .map(|packet| IsoPacket {
+                status: Status::NOT_TRANSFERRED,
+                ..*packet
+            })
+            .collect(),
+        Kind::Control(_) | Kind::Data { .. } => Vec::new(),
+    }
+}
+
+fn isochronous(packets: Vec<IsoPacket>, urbs: usize, status: Status) -> JobKind {
+    JobKind::Isochronous {
+        packets,
+        data: vec![Segments::new(); urbs],
+        status,
+    }
+}
+
+/// Bytes of all packets.
+fn total(packets: &[IsoPacket]) -> Option<usize> {
+    let mut lengths = packets.iter().map(|packet| packet.length as usize);
+    lengths.try_fold(0, usize::checked_add)
+}
+
+/// Packets one after the other, as usbfs has them. `None`: one lies outside the data,
+/// or they overlap.
+fn packed(data: &Bytes, packets: &[IsoPacket]) -> Option<Bytes> {
+    let range = |packet: &IsoPacket| {
+        let start = packet.offset as usize;
+        let end = start.checked_add(packet.length as usize)?;
+        (end <= data.len()).then_some(start..end)
+    };
+    let mut joined = range(packets.first()?)?;
+    for packet in packets.iter().skip(1) {
+        let range = range(packet)?;
+        if range.start == joined.end {
+            joined.end = range.end;
+            continue;
+        }
+        // There are gaps: a copy without them.
+        let length = total(packets).filter(|&length| length <= data.len())?;
+        let mut copy = BytesMut::with_capacity(length);
+        for packet in packets {
+            let start = packet.offset as usize;
+            copy.extend_from_slice(data.get(start..start + packet.length as usize)?);
+        }
+        return Some(copy.freeze());
+    }
+    Some(data.slice(joined))
+}
+
+/// What came, without the gaps that short packets leave.
+fn compacted(data: &Bytes, packets: &[Packet]) -> Segments {
+    let mut compact = Segments::new();
+    let mut run = 0..0;
+    let mut offset = 0;
+    for packet in packets {
+        let actual = packet.actual.min(packet.length) as usize;
+        if offset == run.end {
+            run.end += actual;
+        } else {
+            compact.push(data.slice(run.clone()));
+            run = offset..offset + actual;
+        }
+        offset += packet.length as usize;
+    }
+    compact.push(data.slice(run));
+    compact
+}
+
+/// Why a call of the kernel failed, as a transfer's status.
+fn status_of(error: Errno) -> Status {
+    Status::from_errno(-error.raw_os_error())
+}
+
+/// How an URB ended. What was discarded says so in two ways.
+fn status_of_urb(status: i32) -> Status {
+    match Status::from_errno(status) {
+        status if status.errno() == -Errno::NOENT.raw_os_error() => Status::CANCELLED,
+        status => status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(length: u32, actual: u32) -> Packet {
+        Packet {
+            length,
+            actual,
+            status: 0,
+        }
+    }
+
+    #[test]
+    fn short_packets_leave_no_gaps() {
+        let data = Bytes::from_static(b"aabb..cc.");
+        let packets = [packet(4, 4), packet(2, 0), packet(3, 2)];
+        let compact = compacted(&data, &packets);
+        assert_eq!(compact, Bytes::from_static(b"aabbcc"));
+        // Full packets stay in one piece, where they are.
+        let whole = compacted(&data, &[packet(4, 4), packet(5, 5)]);
+        assert_eq!(whole.iter().count(), 1);
+        assert_eq!(whole.iter().next().unwrap().as_ptr(), data.as_ptr());
+    }
+
+    #[test]
+    fn gaps_are_not_sent() {
+        let data = Bytes::from_static(b"..aabb..cc");
+        let adjacent = [IsoPacket::new(2, 2), IsoPacket::new(4, 2)];
+        let sent = packed(&data, &adjacent).unwrap();
+        assert_eq!(sent, "aabb");
+        assert_eq!(sent.as_ptr(), data[2..].as_ptr());
+        let apart = [IsoPacket::new(4, 2), IsoPacket::new(8, 2)];
+        assert_eq!(packed(&data, &apart).unwrap(), "bbcc");
+        assert_eq!(packed(&data, &[IsoPacket::new(8, 3)]), None);
+        assert_eq!(packed(&data, &[IsoPacket::new(u32::MAX, 1)]), None);
+    }
+
+    #[test]
+    fn two_ways_to_be_discarded_are_one() {
+        assert_eq!(status_of_urb(-2), Status::CANCELLED);
+        assert_eq!(status_of_urb(-104), Status::CANCELLED);
+        assert_eq!(status_of_urb(-32), Status::STALL);
+        assert_eq!(status_of(Errno::NODEV), Status::DISCONNECTED);
+    }
+}
