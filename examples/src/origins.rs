@@ -46,6 +46,8 @@ impl Origins {
         if words
             .iter()
             .any(|word| word.is_empty() || word.contains(char::is_whitespace))
+            || origin.host.len() > MOST_HOST
+            || origin.port.len() > MOST_PORT
         {
             // Rather nothing than what an earlier device has left.
             self.forget(port);
@@ -91,6 +93,10 @@ impl Origins {
         self.folder.join(format!("port{port}"))
     }
 }
+
+/// `NI_MAXHOST` and `NI_MAXSERV`, into which the stock tool reads these words, without the zero.
+const MOST_HOST: usize = 1024;
+const MOST_PORT: usize = 31;
 
 impl Origin {
     /// A device of the server at an address.
@@ -158,6 +164,12 @@ mod tests {
         let origin = Origin::at(&"unix:/run/a socket".parse().unwrap(), bus_id);
         assert!(origins.record(3, &origin).is_err());
         assert_eq!(origins.of(3), None);
+        // The stock tool has room for so much and no more.
+        for (length, is_told) in [(31, true), (32, false)] {
+            let path = format!("unix:/{}", "a".repeat(length - 1));
+            let origin = Origin::at(&path.parse().unwrap(), bus_id);
+            assert_eq!(origins.record(3, &origin).is_ok(), is_told, "{length}");
+        }
         let origin = Origin::at(&"vsock:2:3240".parse().unwrap(), bus_id);
         origins.record(4, &origin).unwrap();
         assert_eq!(

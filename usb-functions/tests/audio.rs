@@ -241,6 +241,20 @@ fn a_loopback_records_what_was_played_uncopied() {
 }
 
 #[test]
+fn a_small_packet_does_not_keep_a_large_transfer() {
+    let mut host = running(AudioLoopback::new(options()).unwrap());
+    let data = Bytes::from(vec![7; 1 << 20]);
+    host.ask_packets(OUT, &[4], Some(data.clone()));
+    host.device.start_of_frame(Frame(8));
+    host.device.start_of_frame(Frame(16));
+    assert_eq!(host.completion().actual, Actual::Out(4));
+    assert!(
+        data.is_unique(),
+        "what waits to be recorded keeps all of it"
+    );
+}
+
+#[test]
 fn speeds_with_isochronous_endpoints_are_described() {
     assert_eq!(
         Audio::new(DeviceOptions::new(Speed::Low)).unwrap_err(),

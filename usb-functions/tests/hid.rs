@@ -280,13 +280,20 @@ fn motion_adds_up_and_clicks_stay_apart() {
     host.device.move_by(-1, 0, 0);
     host.device.set_buttons(Buttons::NONE);
     host.device.set_buttons(Buttons(0xe0));
-    let expected: [&[u8]; 4] = [
+    let expected: [&[u8]; 5] = [
         &[0, 127, 0xfd, 1],
         &[0, 73, 0, 0],
+        &[1, 0, 0, 0],
         &[1, 0xff, 0, 0],
         &[0; 4],
     ];
     assert_eq!(reports(&mut host), expected);
+    // A click before a motion is no drag.
+    host.device.set_buttons(Buttons::LEFT);
+    host.device.set_buttons(Buttons::NONE);
+    host.device.move_by(100, 0, 0);
+    host.device.move_by(1, 0, 0);
+    assert_eq!(reports(&mut host), [[1, 0, 0, 0], [0; 4], [0, 101, 0, 0]]);
     // In the boot protocol without the wheel.
     host.ok([0x21, 11, 0, 0, 0, 0, 0, 0], &[]);
     host.device.move_by(1, 2, 3);
@@ -309,6 +316,21 @@ fn a_tablet_is_where_it_was_moved_last() {
         [2, 0x34, 0x12, 0xff, 0x7f, 0xfd],
     ];
     assert_eq!(reports(&mut host), expected);
+    // Released and scrolled where it was pressed.
+    host.device.set_buttons(Buttons::NONE);
+    host.device.move_to(100, 100);
+    host.device.set_buttons(Buttons::LEFT);
+    host.device.set_buttons(Buttons::NONE);
+    host.device.move_to(900, 900);
+    host.device.move_to(0x0384, 901);
+    let clicked = [
+        [0, 0x34, 0x12, 0xff, 0x7f, 0],
+        [0, 100, 0, 100, 0, 0],
+        [1, 100, 0, 100, 0, 0],
+        [0, 100, 0, 100, 0, 0],
+        [0, 0x84, 3, 0x85, 3, 0],
+    ];
+    assert_eq!(reports(&mut host), clicked);
     // It has no boot protocol and no output.
     host.stalls([0xa1, 3, 0, 0, 0, 0, 1, 0], &[]);
     host.stalls([0x21, 9, 0, 2, 0, 0, 1, 0], &[1]);

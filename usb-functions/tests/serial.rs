@@ -224,6 +224,16 @@ fn a_new_configuration_drops_what_was_not_sent() {
 }
 
 #[test]
+fn what_is_sent_before_a_host_is_there_waits_for_it() {
+    let mut port = Serial::new(options()).unwrap();
+    port.send(Bytes::from_static(b"boot")).unwrap();
+    // Which configures it.
+    let mut host = Host::new(port);
+    host.ask_in(IN, 512);
+    assert_eq!(bytes(&host.completion()), "boot");
+}
+
+#[test]
 fn an_alternate_setting_stops_its_interface_alone() {
     let mut host = serial();
     let notified = host.ask_in(NOTIFICATIONS, 16);

@@ -433,5 +433,14 @@ fn slice(data: &Bytes, packet: IsoPacket) -> Option<Bytes> {
     }
     let start = usize::try_from(packet.offset).ok()?;
     let end = start.checked_add(usize::try_from(packet.length).ok()?)?;
-    (end <= data.len()).then(|| data.slice(start..end))
+    let packet = data.get(start..end)?;
+    // Those who play it keep it for a while, and with it all of the transfer.
+    if data.len() / MOST_KEPT > packet.len() {
+        return Some(Bytes::copy_from_slice(packet));
+    }
+    Some(data.slice(start..end))
 }
+
+/// How many times its own length a packet may keep in memory: an ordinary transfer has up to 48
+/// packets, and what is longer than this has been made to be kept.
+const MOST_KEPT: usize = 64;

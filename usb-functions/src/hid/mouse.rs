@@ -31,6 +31,8 @@ use crate::{DeviceError, DeviceOptions};
 pub struct Mouse {
     hid: Hid,
     buttons: u8,
+    /// The last report tells of motion alone, and may tell of more.
+    is_moving: bool,
 }
 
 /// HID 1.11, appendix B.2 and E.10, with five buttons and a wheel.
@@ -67,6 +69,7 @@ impl Mouse {
         Ok(Self {
             hid: Hid::new(options, &MODEL)?,
             buttons: 0,
+            is_moving: false,
         })
     }
 
@@ -75,8 +78,8 @@ impl Mouse {
     pub fn move_by(&mut self, right: i32, down: i32, wheel: i32) {
         let mut left = [right, down, wheel];
         let buttons = self.buttons;
-        if let Some([last, motion @ .., _, _, _, _]) = self.hid.last_waiting() {
-            if *last == buttons {
+        if self.is_moving {
+            if let Some([_, motion @ .., _, _, _, _]) = self.hid.last_waiting() {
                 for (moved, left) in motion.iter_mut().zip(&mut left) {
                     let already = i32::from(i8::from_le_bytes([*moved]));
                     let sum = already.saturating_add(*left).clamp(-127, 127);
@@ -93,6 +96,7 @@ impl Mouse {
             });
             self.hid.push([buttons, x, y, z, 0, 0, 0, 0]);
         }
+        self.is_moving = true;
     }
 
     /// Says which buttons are down.
@@ -100,11 +104,13 @@ impl Mouse {
         if self.buttons != buttons.known() {
             self.buttons = buttons.known();
             self.hid.push([self.buttons, 0, 0, 0, 0, 0, 0, 0]);
+            self.is_moving = false;
         }
     }
 
     fn forget(&mut self) {
         self.buttons = 0;
+        self.is_moving = false;
     }
 }
 

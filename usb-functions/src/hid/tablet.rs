@@ -29,6 +29,8 @@ use crate::{DeviceError, DeviceOptions};
 pub struct Tablet {
     hid: Hid,
     buttons: u8,
+    /// The last report tells of motion alone, and may tell of more.
+    is_moving: bool,
     x: u16,
     y: u16,
 }
@@ -71,6 +73,7 @@ impl Tablet {
         Ok(Self {
             hid: Hid::new(options, &MODEL)?,
             buttons: 0,
+            is_moving: false,
             x: 0,
             y: 0,
         })
@@ -83,11 +86,12 @@ impl Tablet {
         let [x0, x1] = self.x.to_le_bytes();
         let [y0, y1] = self.y.to_le_bytes();
         match self.hid.last_waiting() {
-            Some([buttons, position @ .., _, _, _]) if *buttons == self.buttons => {
+            Some([_, position @ .., _, _, _]) if self.is_moving => {
                 *position = [x0, x1, y0, y1];
             }
             _ => self.tell(0),
         }
+        self.is_moving = true;
     }
 
     /// Turns the wheel away from the user, in counts.
@@ -97,6 +101,7 @@ impl Tablet {
             wheel = wheel.saturating_sub(step);
             let [step, ..] = step.to_le_bytes();
             self.tell(step);
+            self.is_moving = false;
         }
     }
 
@@ -105,6 +110,7 @@ impl Tablet {
         if self.buttons != buttons.known() {
             self.buttons = buttons.known();
             self.tell(0);
+            self.is_moving = false;
         }
     }
 
@@ -116,6 +122,7 @@ impl Tablet {
 
     fn forget(&mut self) {
         self.buttons = 0;
+        self.is_moving = false;
     }
 }
 

@@ -1,6 +1,7 @@
 //! A serial port.
 
 use alloc::collections::VecDeque;
+use core::mem;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -73,6 +74,8 @@ pub struct Serial {
     /// For the host.
     sending: VecDeque<Bytes>,
     unsent: usize,
+    /// A host has configured it.
+    is_configured: bool,
     coding: LineCoding,
     lines: ControlLines,
     state: SerialState,
@@ -136,6 +139,7 @@ impl Serial {
             loopback: false,
             sending: VecDeque::new(),
             unsent: 0,
+            is_configured: false,
             coding: LineCoding::default(),
             lines: ControlLines::default(),
             state: SerialState::default(),
@@ -304,10 +308,13 @@ impl Serial {
         data
     }
 
-    /// A host that had the port has left it or starts anew.
-    fn restart(&mut self) {
-        self.sending.clear();
-        self.unsent = 0;
+    /// A host that had the port has left it or starts anew. What was sent before any host had it is
+    /// kept for the first.
+    fn restart(&mut self, is_configured: bool) {
+        if mem::replace(&mut self.is_configured, is_configured) {
+            self.sending.clear();
+            self.unsent = 0;
+        }
         self.set_coding(LineCoding::default());
         self.set_lines(ControlLines::default());
         self.state_changed = self.state != SerialState::default();
@@ -370,7 +377,7 @@ impl Serial {
 impl Function for Serial {
     fn submit(&mut self, transfer: Transfer) {
         match self.device.submit(transfer) {
-            Taken::Changed(Change::Configuration(_)) => self.restart(),
+            Taken::Changed(Change::Configuration(value)) => self.restart(value != 0),
             Taken::Done | Taken::Changed(_) => {}
             Taken::Queued => self.serve(),
             Taken::Request(transfer, setup) => self.request(transfer, setup),
@@ -383,7 +390,7 @@ impl Function for Serial {
 
     fn reset(&mut self) {
         self.device.reset();
-        self.restart();
+        self.restart(false);
     }
 
     fn poll(&mut self) -> Option<FunctionEvent> {
