@@ -10,7 +10,7 @@ done
 
 # Attaches all 30 at the same time, the even ones at high speed, and compares their contents.
 attach_all() {
-    local number disks=() speeds=(high super)
+    local number nodes=() speeds=(high super)
     pids=() taken=() bus_ids=()
     for number in {1..30}; do
         start_attach attach-disk "$number.img" --speed "${speeds[number % 2]}"
@@ -20,12 +20,12 @@ attach_all() {
         await_attach "${pids[number - 1]}"
         taken+=("$port")
         bus_ids+=("$bus_id")
-        disks+=("$disk")
+        nodes+=("$disk")
     done
     udevadm settle
     expect_equal "$(printf '%s\n' "${taken[@]}" | sort -n | paste -sd ' ')" "$(seq -s ' ' 0 29)" "the ports taken"
     for number in {1..30}; do
-        cmp "$number.img" "${disks[number - 1]}" || fail "disk $number has the wrong content"
+        cmp "$number.img" "${nodes[number - 1]}" || fail "disk $number has the wrong content"
     done
 }
 
