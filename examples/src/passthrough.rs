@@ -120,12 +120,6 @@ impl<H: HostApi> Passthrough<H> {
         &self.descriptors
     }
 
-    /// The way to the operating system.
-    #[must_use]
-    pub const fn host(&self) -> &H {
-        &self.host
-    }
-
     /// Whether the device was unplugged.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
@@ -168,11 +162,16 @@ impl<H: HostApi> Passthrough<H> {
 
     /// Lets the system's drivers have the interfaces. What was under way is cancelled.
     pub fn give_back(&mut self) {
-        let under_way: Vec<_> = self.under_way.keys().copied().collect();
-        for id in under_way {
-            self.host.cancel(id);
-        }
+        self.cancel_those(&Stops::All);
         self.release(true);
+    }
+
+    fn cancel_those(&mut self, stops: &Stops) {
+        for (&id, &endpoint) in &self.under_way {
+            if stops.has(endpoint) {
+                self.host.cancel(id);
+            }
+        }
     }
 
     fn release(&mut self, to_driver: bool) {
@@ -242,11 +241,7 @@ impl<H: HostApi> Passthrough<H> {
             }
             ChangeKind::ClearHalt(endpoint) => Stops::Endpoints(vec![endpoint]),
         };
-        for (&id, &endpoint) in &self.under_way {
-            if stops.has(endpoint) {
-                self.host.cancel(id);
-            }
-        }
+        self.cancel_those(&stops);
         self.change = Some(Change {
             kind,
             transfer,
@@ -346,10 +341,7 @@ impl<H: HostApi> Function for Passthrough<H> {
             }
         }
         if self.change.is_some() {
-            let under_way: Vec<_> = self.under_way.keys().copied().collect();
-            for id in under_way {
-                self.host.cancel(id);
-            }
+            self.cancel_those(&Stops::All);
             self.held.push_back(Held::Reset);
         } else {
             self.begin(ChangeKind::Reset, None);

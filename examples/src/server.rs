@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use rustix::net::Shutdown;
 use usbip_proto::server::{ExportState, Exports, Session};
-use usbip_proto::{BusId, DeviceRecord, Limits, OpStatus, ProtocolError, RecordError};
+use usbip_proto::{BusId, DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError, RecordError};
 
-use crate::{Address, Listener, Network, Offers, Peer, Sleeper, Stop, Stream, StreamError, offer};
+use crate::{
+    Address, Failure, Listener, Network, Offered, Offers, Peer, Sleeper, Stop, Stream, StreamError,
+    offer,
+};
 
 /// What a server has to offer: a function, or the way to one.
 pub trait Device: Send {
@@ -112,6 +115,20 @@ impl Server {
         table.exports.add(record)?;
         table.devices.insert(bus_id, device);
         Ok(())
+    }
+
+    /// Offers a device as `1-NUMBER`.
+    ///
+    /// # Errors
+    /// Its descriptors cannot be read, or another has the number.
+    pub fn offer(&self, offered: Offered, number: u16) -> Result<BusId, Failure> {
+        let bus_id: BusId = format!("1-{number}").parse().map_err(Failure::failed)?;
+        let record = offered.record(bus_id, DeviceId::new(1, number));
+        let record =
+            record.map_err(|error| Failure::failed(format!("{}: {error}", offered.name)))?;
+        let exported = self.export(record, offered.into_device());
+        exported.map_err(Failure::failed)?;
+        Ok(bus_id)
     }
 
     /// Does not offer a device any more. `false`: somebody has it now.

@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use usbip_proto::{BusId, DeviceId};
+use usbip_proto::BusId;
 
 use crate::{Failure, Offered, Physical, PhysicalOptions, PluggedDevice, Selector, Server};
 
@@ -75,12 +75,8 @@ fn offer(
     let number = numbers
         .next()
         .ok_or_else(|| Failure::Failed("no number is left".into()))?;
-    let bus_id: BusId = format!("1-{number}").parse().map_err(Failure::failed)?;
-    let record = offered.record(bus_id, DeviceId::new(1, number));
-    let record = record.map_err(Failure::failed)?;
-    server.note(&format!("{bus_id}: {}", offered.name));
-    server
-        .export(record, offered.into_device())
-        .map_err(Failure::failed)?;
+    let name = offered.name.clone();
+    let bus_id = server.offer(offered, number)?;
+    server.note(&format!("{bus_id}: {name}"));
     Ok(bus_id)
 }

@@ -10,7 +10,6 @@ use examples::{
     Server, say, signal, watch,
 };
 use lexopt::prelude::*;
-use usbip_proto::{BusId, DeviceId};
 
 const PROGRAM: &str = "usbip-server";
 
@@ -138,13 +137,8 @@ fn serve(options: &Options) -> Result<(), Failure> {
     let mut names = Vec::new();
     for (number, wanted) in (1..).zip(&options.devices.wanted) {
         let offered = wanted.open()?;
-        let bus_id: BusId = format!("1-{number}").parse().map_err(Failure::failed)?;
-        let record = offered.record(bus_id, DeviceId::new(1, number));
-        let record =
-            record.map_err(|error| Failure::failed(format!("{}: {error}", offered.name)))?;
-        names.push(format!("{bus_id}: {}", offered.name));
-        let exported = server.export(record, offered.into_device());
-        exported.map_err(Failure::failed)?;
+        let name = offered.name.clone();
+        names.push(format!("{}: {name}", server.offer(offered, number)?));
     }
     let stopped = server.clone();
     signal::on_first_signal(move || stopped.stop())

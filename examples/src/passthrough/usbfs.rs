@@ -27,7 +27,7 @@ pub struct Usbfs {
     jobs: BTreeMap<TransferId, Job>,
     /// For which the kernel has no memory as long as others are under way (16 MiB for all devices
     /// together, `usbcore.usbfs_memory_mb`).
-    backlog: VecDeque<(Transfer, Option<UrbPlace>)>,
+    backlog: VecDeque<(Transfer, UrbPlace)>,
     events: VecDeque<FunctionEvent>,
     presence: Presence,
 }
@@ -66,8 +66,10 @@ struct Job {
 
 #[derive(Debug)]
 enum JobKind {
-    Control,
-    Data,
+    Plain {
+        /// Bytes of the buffer before the data: a setup packet, or none.
+        before: usize,
+    },
     Isochronous {
         packets: Vec<IsoPacket>,
         /// What each URB has brought.
@@ -91,11 +93,7 @@ impl Usbfs {
         })
     }
 
-    fn start(&mut self, transfer: Transfer, place: Option<UrbPlace>) {
-        let place = place.unwrap_or(UrbPlace {
-            kind: UrbKind::Control,
-            endpoint: 0,
-        });
+    fn start(&mut self, transfer: Transfer, place: UrbPlace) {
         let started = match &transfer.kind {
             Kind::Control(setup) => self.start_control(&transfer, *setup, place),
             Kind::Data { stream: None } => self.start_data(&transfer, place),
@@ -105,7 +103,7 @@ impl Usbfs {
         match started {
             Ok(()) => {}
             Err(Errno::NOMEM) if self.node.under_way() > 0 => {
-                self.backlog.push_front((transfer, Some(place)));
+                self.backlog.push_front((transfer, place));
             }
             Err(error) => self.complete(transfer.fail(status_of(error))),
         }
@@ -135,7 +133,12 @@ impl Usbfs {
         };
         let flags = 0;
         let urb = self.submit_urb(transfer.id, 0, place, flags, buffer, &[])?;
-        self.add_job(transfer.id, direction, vec![urb], JobKind::Control);
+        self.add_job(
+            transfer.id,
+            direction,
+            vec![urb],
+            JobKind::Plain { before: SETUP },
+        );
         Ok(())
     }
 
@@ -157,7 +160,12 @@ impl Usbfs {
         };
         let urb = self.submit_urb(transfer.id, 0, place, flags, buffer, &[])?;
         let direction = transfer.payload.direction();
-        self.add_job(transfer.id, direction, vec![urb], JobKind::Data);
+        self.add_job(
+            transfer.id,
+            direction,
+            vec![urb],
+            JobKind::Plain { before: 0 },
+        );
         Ok(())
     }
 
@@ -241,16 +249,9 @@ impl Usbfs {
         job.left -= 1;
         let urb_status = status_of_urb(urb.status);
         match &mut job.kind {
-            JobKind::Control => {
+            JobKind::Plain { before } => {
                 let actual = match urb.buffer {
-                    Buffer::In(data) => Actual::In(received(data, SETUP, urb.actual)),
-                    Buffer::Out(_) => Actual::Out(count(urb.actual)),
-                };
-                self.complete(Completion::new(id, urb_status, actual));
-            }
-            JobKind::Data => {
-                let actual = match urb.buffer {
-                    Buffer::In(data) => Actual::In(received(data, 0, urb.actual)),
+                    Buffer::In(data) => Actual::In(received(data, *before, urb.actual)),
                     Buffer::Out(_) => Actual::Out(count(urb.actual)),
                 };
                 self.complete(Completion::new(id, urb_status, actual));
@@ -388,7 +389,11 @@ impl HostApi for Usbfs {
     }
 
     fn submit(&mut self, transfer: Transfer, endpoint: Option<&Endpoint>) {
-        let place = endpoint.map(|endpoint| UrbPlace {
+        let control = UrbPlace {
+            kind: UrbKind::Control,
+            endpoint: 0,
+        };
+        let place = endpoint.map_or(control, |endpoint| UrbPlace {
             kind: match endpoint.transfer_type {
                 TransferType::Control => UrbKind::Control,
                 TransferType::Isochronous => UrbKind::Isochronous,
