@@ -13,6 +13,7 @@ LAB_GUEST_PACKAGES=(
     usbutils usbip sg3-utils fio libiscsi-bin xorriso eject
     fdisk e2fsprogs dosfstools exfatprogs
     alsa-utils evtest usbredirect v4l-utils
+    pcscd libccid pcsc-tools mtp-tools
 )
 
 # Loaded before the root file system is there; what they depend on follows by itself.
