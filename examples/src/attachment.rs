@@ -1,10 +1,8 @@
 //! A device at a port of the kernel's, from attaching to detaching.
 
-use std::fs::{self, File};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,8 +37,6 @@ struct State {
     block_devices: Vec<String>,
 }
 
-/// How long the kernel may write what it still holds for a disk before that is detached.
-const SYNC: Duration = Duration::from_secs(5);
 /// How long the kernel may take to find a device, on a slow machine with many.
 const ANNOUNCEMENT: Duration = Duration::from_secs(60);
 
@@ -110,9 +106,7 @@ impl Attachment {
             (state.port, state.block_devices.clone())
         };
         let names = port.map(|port| self.look_for_block_devices(port, known));
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let names = names.iter().flatten();
-        names.flat_map(|name| mounts_of(name, &mounts)).collect()
+        self.shared.vhci.mounts(&names.unwrap_or_default())
     }
 
     /// Lets the kernel write what it holds for the disk, then detaches it. Where it does not write
@@ -127,8 +121,8 @@ impl Attachment {
         };
         let names = self.look_for_block_devices(port, known);
         // Held until the disk is detached.
-        let synced = self.sync(names);
-        if synced.is_none() {
+        let synced = self.shared.vhci.sync(names);
+        if synced.is_err() {
             late();
         }
         self.detach(port);
@@ -203,28 +197,6 @@ impl Attachment {
         found.filter(|found| !found.is_empty()).unwrap_or(known)
     }
 
-    fn sync(&self, block_devices: Vec<String>) -> Option<Vec<File>> {
-        if block_devices.is_empty() {
-            return Some(Vec::new());
-        }
-        let (done, outcome) = channel();
-        let vhci = self.shared.vhci.clone();
-        let sync = move || {
-            let mut open = Vec::new();
-            let synced = block_devices.iter().try_for_each(|name| {
-                open.extend(vhci.sync(name)?);
-                io::Result::Ok(())
-            });
-            let _ = done.send(synced.map(|()| open));
-        };
-        // A thread of its own, since the kernel may take as long as it likes.
-        thread::Builder::new()
-            .name("sync".into())
-            .spawn(sync)
-            .ok()?;
-        outcome.recv_timeout(SYNC).ok()?.ok()
-    }
-
     fn wait<T>(&self, patience: Duration, found: impl Fn() -> Option<T>) -> Option<T> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
@@ -256,27 +228,9 @@ impl Attachment {
     }
 }
 
-/// The lines of `/proc/self/mounts` (proc_pid_mounts(5)) for a block device and its partitions.
-fn mounts_of(name: &str, mounts: &str) -> Vec<(String, String)> {
-    let of_disk = |source: &str| {
-        let partition = source
-            .strip_prefix("/dev/")
-            .and_then(|source| source.strip_prefix(name));
-        partition.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let fields = mounts.lines().map(|line| {
-        let mut fields = line.split(' ');
-        (fields.next().unwrap_or(""), fields.next().unwrap_or(""))
-    });
-    fields
-        .filter(|(source, _)| of_disk(source))
-        .map(|(source, target)| (source.into(), target.into()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{env, process};
+    use std::{env, fs, process};
 
     use super::*;
     use crate::Stream;
@@ -311,24 +265,5 @@ mod tests {
         let detached = fs::read_to_string(controller.join("detach"));
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(detached.unwrap(), "0");
-    }
-
-    #[test]
-    fn a_disk_is_mounted_whole_or_in_partitions() {
-        let mounts = "\
-            proc /proc proc rw 0 0\n\
-            /dev/sda /mnt/whole\\040disk ext4 rw 0 0\n\
-            /dev/sda12 /mnt/part vfat ro 0 0\n\
-            /dev/sdaa /other ext4 rw 0 0\n\
-            /dev/sdaa1 /other/1 ext4 rw 0 0\n";
-        let mounts = |name| {
-            let found = mounts_of(name, mounts);
-            found
-                .into_iter()
-                .map(|(source, target)| source + " " + &target)
-        };
-        assert!(mounts("sda").eq(["/dev/sda /mnt/whole\\040disk", "/dev/sda12 /mnt/part"]));
-        assert!(mounts("sdaa").eq(["/dev/sdaa /other", "/dev/sdaa1 /other/1"]));
-        assert_eq!(mounts("sdb").next(), None);
     }
 }

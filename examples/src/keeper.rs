@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use usbip_proto::vhci::PortState;
 use usbip_proto::{BusId, DeviceRecord, Limits};
 
+use crate::connections::{Connections, Entry};
 use crate::{
-    Address, Attachment, Failure, ImportError, Listener, Network, Origin, Origins, Peer, Stop,
+    Address, Attachment, Failure, ImportError, Listener, Network, Origin, Peer, Record, Stop,
     Stream, Vhci, import_from, import_socket, list, say, signal,
 };
 
@@ -25,15 +25,19 @@ pub struct Keeper {
 #[derive(Debug)]
 struct Shared {
     vhci: Vhci,
-    origins: Origins,
     stop: Stop,
     note: fn(&str),
 }
 
 /// Between attempts to reach a server.
 const RETRY: Duration = Duration::from_millis(500);
-/// Servers that are connected at the same time; more are turned away.
-const MOST_SERVERS: usize = 256;
+
+/// A device at a port, and what is told of where it is from.
+struct Held {
+    attachment: Attachment,
+    port: u16,
+    record: Option<Record>,
+}
 
 impl Keeper {
     /// From now on the signals are its own. `note` is told what happens, for people; the ports are
@@ -41,16 +45,11 @@ impl Keeper {
     ///
     /// # Errors
     /// The system gives no thread or file descriptor.
-    pub fn new(vhci: Vhci, origins: Origins, note: fn(&str)) -> io::Result<Self> {
+    pub fn new(vhci: Vhci, note: fn(&str)) -> io::Result<Self> {
         let stop = Stop::new()?;
         let stopped = stop.clone();
         signal::on_first_signal(move || stopped.stop())?;
-        let shared = Arc::new(Shared {
-            vhci,
-            origins,
-            stop,
-            note,
-        });
+        let shared = Arc::new(Shared { vhci, stop, note });
         Ok(Self { shared })
     }
 
@@ -64,15 +63,23 @@ impl Keeper {
         let mut last = None;
         let mut is_quiet = false;
         loop {
-            let wanted = port.or_else(|| last.filter(|port| self.is_free(*port)));
-            let attached = import_from(address, bus_id)
+            let server = address.clone();
+            let imported = self
+                .shared
+                .stop
+                .unless(move || import_from(&server, bus_id));
+            let Some(imported) = imported.map_err(Failure::failed)? else {
+                return Ok(());
+            };
+            let wanted = port.or_else(|| last.filter(|port| self.shared.vhci.is_free(*port)));
+            let attached = imported
                 .map_err(|error| Failure::Failed(format!("{address}: {error}")))
                 .and_then(|(record, socket)| self.attach(&record, socket, wanted, &origin));
             match attached {
-                Ok((attachment, port)) => {
-                    last = Some(port);
+                Ok(held) => {
+                    last = Some(held.port);
                     is_quiet = false;
-                    if !self.hold(&attachment, port) {
+                    if !self.hold(&held) {
                         return Ok(());
                     }
                     self.note(format_args!("{address}: the connection has ended"));
@@ -108,32 +115,64 @@ impl Keeper {
             "listening on {}",
             listener.address().map_err(failed)?
         ))?;
-        let mut servers = Vec::new();
-        let accept = || listener.accept(&self.shared.stop).map_err(failed);
-        while let Some((socket, peer)) = accept()? {
-            servers.retain(|server: &thread::JoinHandle<()>| !server.is_finished());
-            if !peer.is_allowed(allowed) || servers.len() >= MOST_SERVERS {
-                self.note(format_args!("{peer}: turned away"));
-                continue;
+        let connections = Connections::default();
+        let result = loop {
+            match listener.accept(&self.shared.stop) {
+                Ok(Some((socket, peer))) if peer.is_allowed(allowed) => {
+                    if let Err(error) = self.receive(socket, &peer, bus_id, &connections) {
+                        self.note(format_args!("{peer}: {error}"));
+                    }
+                }
+                Ok(Some((_, peer))) => self.note(format_args!("{peer}: not allowed")),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(failed(error)),
             }
-            let keeper = self.clone();
-            servers.push(thread::spawn(move || {
-                if let Err(error) = keeper.take(socket, &peer, bus_id) {
+        };
+        // Those that hold a device detach it; the others need not answer any more.
+        self.shared.stop.stop();
+        connections.close();
+        connections.wait_until_empty();
+        result
+    }
+
+    /// Serves one that has connected, in a thread of its own.
+    fn receive(
+        &self,
+        socket: OwnedFd,
+        peer: &Peer,
+        bus_id: Option<BusId>,
+        connections: &Connections,
+    ) -> io::Result<()> {
+        let stream = Stream::new(socket)?;
+        let Some(entry) = connections.enter(&stream, peer)? else {
+            return Ok(());
+        };
+        let (keeper, peer) = (self.clone(), peer.clone());
+        let thread = thread::Builder::new().name("server".into());
+        thread.spawn(move || {
+            if let Err(error) = keeper.take(stream, &peer, bus_id, &entry) {
+                let error = if entry.gave_way() {
+                    "gave way to others".into()
+                } else {
+                    error
+                };
+                if !keeper.shared.stop.is_set() {
                     keeper.note(format_args!("{peer}: {error}"));
                 }
-            }));
-        }
-        for server in servers {
-            // One that panicked has said so.
-            let _ = server.join();
-        }
+            }
+        })?;
         Ok(())
     }
 
     /// Takes a device of a server that has connected, and holds it.
-    fn take(&self, socket: OwnedFd, peer: &Peer, bus_id: Option<BusId>) -> Result<(), String> {
+    fn take(
+        &self,
+        mut stream: Stream,
+        peer: &Peer,
+        bus_id: Option<BusId>,
+        entry: &Entry,
+    ) -> Result<(), String> {
         let text = |error: ImportError| error.to_string();
-        let mut stream = Stream::new(socket).map_err(|error| error.to_string())?;
         let bus_id = match bus_id {
             Some(bus_id) => bus_id,
             None => list(&mut stream, Limits::default())
@@ -143,11 +182,13 @@ impl Keeper {
                 .ok_or("offers nothing")?,
         };
         let (record, socket) = import_socket(stream, bus_id).map_err(text)?;
-        let attached = self.attach(&record, socket, None, &Origin::of(peer, bus_id));
-        let (attachment, port) =
-            attached.map_err(|(Failure::Mistake(text) | Failure::Failed(text))| text)?;
-        if self.hold(&attachment, port) {
-            self.note(format_args!("port {port}: the connection has ended"));
+        if !entry.decide(true) {
+            return Err("had to leave".into());
+        }
+        let held = self.attach(&record, socket, None, &Origin::of(peer, bus_id));
+        let held = held.map_err(Failure::into_text)?;
+        if self.hold(&held) {
+            self.note(format_args!("port {}: the connection has ended", held.port));
         }
         Ok(())
     }
@@ -158,7 +199,7 @@ impl Keeper {
         socket: OwnedFd,
         port: Option<u16>,
         origin: &Origin,
-    ) -> Result<(Attachment, u16), Failure> {
+    ) -> Result<Held, Failure> {
         let speed = record.speed_code().speed().ok_or_else(|| {
             let (bus_id, code) = (record.bus_id(), record.speed_code().0);
             Failure::Failed(format!(
@@ -170,32 +211,36 @@ impl Keeper {
         let port = attachment.attach(socket, record.device_id(), speed, port);
         let port = port.map_err(Failure::mistake)?;
         let port = port.ok_or_else(|| Failure::Failed("was ended".into()))?;
-        // Whoever looks what is attached is not told where it is from; else nothing is amiss.
-        let _ = self.shared.origins.record(port, origin);
+        let origins = self.shared.vhci.origins();
+        let record = origins.map(|origins| origins.record(port, origin));
+        let record = record.transpose().unwrap_or_else(|error| {
+            self.note(format_args!(
+                "port {port}: usbip port will not know where it is from: {error}"
+            ));
+            None
+        });
         say(format_args!("port: {port}"))?;
         attachment.announce();
-        Ok((attachment, port))
+        Ok(Held {
+            attachment,
+            port,
+            record,
+        })
     }
 
     /// Waits until the connection has ended; `false`: until this was told to end.
-    fn hold(&self, attachment: &Attachment, port: u16) -> bool {
-        let ended = self.shared.stop.wait_for_hang_up(attachment.socket());
-        self.shared.origins.forget(port);
+    fn hold(&self, held: &Held) -> bool {
+        let ended = self.shared.stop.wait_for_hang_up(held.attachment.socket());
+        // Before the port is given back; or it is lost, and may be another's by now.
+        if let (Some(origins), Some(record)) = (self.shared.vhci.origins(), &held.record) {
+            origins.remove(record);
+        }
         if ended.is_ok_and(|ended| ended) {
-            attachment.gone();
+            held.attachment.gone();
             return true;
         }
-        attachment.end_with_notes(self.shared.note);
+        held.attachment.end_with_notes(self.shared.note);
         false
-    }
-
-    fn is_free(&self, port: u16) -> bool {
-        let ports = self.shared.vhci.ports();
-        ports.is_ok_and(|ports| {
-            ports
-                .get(port)
-                .is_some_and(|port| port.state == PortState::FREE)
-        })
     }
 
     fn note(&self, text: impl Display) {

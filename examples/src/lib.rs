@@ -11,6 +11,7 @@ mod attachment;
 mod bridge;
 mod buffer;
 mod clock;
+mod connections;
 mod copy;
 mod disk;
 mod disk_job;
@@ -42,6 +43,7 @@ mod server;
 pub mod signal;
 pub mod simulated;
 mod sleeper;
+mod stop;
 mod store;
 mod stream;
 mod terminal;
@@ -68,12 +70,12 @@ pub use import::{ImportError, import, import_from, import_socket, list, patientl
 pub use keeper::Keeper;
 pub use keys::{key, strokes, terminal_strokes, type_from, type_input, typed_strokes};
 pub use kind::{Devices, KINDS, Kind, Offered, Wanted};
-pub use listener::{Listener, Network, NetworkError, Peer, Stop};
+pub use listener::{Listener, Network, NetworkError, Peer};
 pub use local::{Local, LocalDevice};
 pub use loopback::{LoopbackError, loopback};
 pub use motions::{Motion, follow_mouse, follow_tablet, motion};
 pub use offer::{Offers, offer};
-pub use origins::{Origin, Origins};
+pub use origins::{Origin, Origins, Record};
 pub use passthrough::{
     ClaimError, FindError, HostApi, Nusb, Passthrough, Physical, PhysicalError, PhysicalOptions,
     PhysicalOptionsError, PluggedDevice, PluggedInterface, Policy, PolicyError, Requests, Selector,
@@ -87,6 +89,7 @@ pub use run::run;
 pub use serial_bridge::{SerialBridge, show_line};
 pub use server::{Device, Lease, Server};
 pub use sleeper::Sleeper;
+pub use stop::Stop;
 pub use store::{MemoryStore, Store};
 pub use stream::{Stream, StreamError};
 pub use terminal::{PseudoTerminal, RawTerminal};

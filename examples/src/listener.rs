@@ -3,95 +3,21 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{self, EventfdFlags, PollFd, PollFlags, Timespec};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
-use crate::Address;
 use crate::address::watch;
-
-/// Tells several threads, once and for all, to come to an end. Clones are the same.
-///
-/// ```
-/// use std::time::Duration;
-/// let stop = examples::Stop::new()?;
-/// assert!(!stop.wait(Duration::ZERO));
-/// stop.clone().stop();
-/// assert!(stop.wait(Duration::MAX));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Stop(Arc<OwnedFd>);
-
-impl Stop {
-    /// Nobody is told yet.
-    ///
-    /// # Errors
-    /// The process has no file descriptor left.
-    pub fn new() -> io::Result<Self> {
-        let event = event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self(Arc::new(event)))
-    }
-
-    /// Tells all.
-    pub fn stop(&self) {
-        // It can only fail if it was told very often.
-        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
-    }
-
-    /// Waits to be told, for so long at most: whether it was.
-    #[must_use]
-    pub fn wait(&self, patience: Duration) -> bool {
-        matches!(self.wait_or(None, Some(patience)), Ok(Woken::Stopped))
-    }
-
-    /// Waits for a socket, or to be told.
-    fn wait_or(
-        &self,
-        socket: Option<(BorrowedFd<'_>, PollFlags)>,
-        patience: Option<Duration>,
-    ) -> io::Result<Woken> {
-        let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
-        let stop = PollFd::new(&*self.0, PollFlags::IN);
-        let other = socket.map(|(socket, flags)| PollFd::from_borrowed_fd(socket, flags));
-        let mut list: Vec<_> = [stop].into_iter().chain(other).collect();
-        loop {
-            match event::poll(&mut list, timeout.as_ref()) {
-                Ok(0) => return Ok(Woken::Late),
-                Ok(_) if !list[0].revents().is_empty() => return Ok(Woken::Stopped),
-                Ok(_) => return Ok(Woken::Ready),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Waits until the peer has left a connection that somebody else uses. `false`: was told to
-    /// stop before.
-    ///
-    /// # Errors
-    /// The system has no memory for the call.
-    pub fn wait_for_hang_up(&self, connection: impl AsFd) -> io::Result<bool> {
-        let hung_up = (connection.as_fd(), PollFlags::RDHUP);
-        Ok(self.wait_or(Some(hung_up), None)? == Woken::Ready)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Woken {
-    Stopped,
-    Ready,
-    Late,
-}
+use crate::stop::Woken;
+use crate::{Address, Stop};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -107,7 +33,19 @@ pub struct Listener {
 pub struct Peer {
     /// Its number in the network, where it came by TCP.
     pub ip: Option<IpAddr>,
+    pub(crate) party: Party,
     name: String,
+}
+
+/// Whom a peer is likely to act for: a host or, as one host may use all of it, a network of IPv6
+/// (64 bits, RFC 4291 section 2.5.1); a machine at the other side of vsock; whoever may use a Unix
+/// socket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Party {
+    Host(Ipv4Addr),
+    Network([u8; 8]),
+    Machine(u32),
+    Local,
 }
 
 impl fmt::Display for Peer {
@@ -169,8 +107,10 @@ impl Listener {
 
     /// Waits for a client. `None`: was told to stop.
     ///
+    /// What goes wrong with one client, or for want of memory or file descriptors, is waited out.
+    ///
     /// # Errors
-    /// The system cannot accept any more.
+    /// It does not listen, or the system has no memory for waiting.
     pub fn accept(&self, stop: &Stop) -> io::Result<Option<(OwnedFd, Peer)>> {
         /// Until some of the system's resources may be free again.
         const PAUSE: Duration = Duration::from_millis(100);
@@ -187,12 +127,16 @@ impl Listener {
                 }
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
-                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    Some(Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK) => {
+                        return Err(error);
+                    }
+                    // Also what the network already knows of the connection, and what a
+                    // firewall says: accept(2).
+                    _ => {
                         if stop.wait(PAUSE) {
                             return Ok(None);
                         }
                     }
-                    _ => return Err(error),
                 },
             }
         }
@@ -209,19 +153,35 @@ impl Peer {
 
     /// One that was dialled.
     pub(crate) const fn named(name: String) -> Self {
-        Self { ip: None, name }
+        let (ip, party) = (None, Party::Local);
+        Self { ip, party, name }
     }
 
     fn new(address: &socket2::SockAddr) -> Self {
-        let (ip, name) = match (address.as_socket(), address.as_vsock_address()) {
-            (Some(address), _) => {
-                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-                (Some(address.ip()), address.to_string())
+        match (address.as_socket(), address.as_vsock_address()) {
+            (Some(address), _) => Self::at(address),
+            (None, Some((cid, port))) => Self {
+                party: Party::Machine(cid),
+                ..Self::named(format!("vsock:{cid}:{port}"))
+            },
+            (None, None) => Self::named("a local client".into()),
+        }
+    }
+
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let party = match address.ip() {
+            IpAddr::V4(host) => Party::Host(host),
+            IpAddr::V6(host) => {
+                let [network @ .., _, _, _, _, _, _, _, _] = host.octets();
+                Party::Network(network)
             }
-            (None, Some((cid, port))) => (None, format!("vsock:{cid}:{port}")),
-            (None, None) => (None, "a local client".into()),
         };
-        Self { ip, name }
+        Self {
+            ip: Some(address.ip()),
+            party,
+            name: address.to_string(),
+        }
     }
 }
 

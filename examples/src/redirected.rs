@@ -12,7 +12,7 @@ use usbredir_proto::filter::Rules;
 use usbredir_proto::{Guest, GuestState};
 
 use crate::server::Device;
-use crate::{Address, Host, HostError, Sleeper, Stream, StreamError, bridge};
+use crate::{Address, Host, HostError, Sleeper, Stop, Stream, StreamError, bridge};
 
 /// A device that a usbredir host gives, for one client after the other. The connection stays while
 /// nobody uses the device, and a thread answers the host; one that has left is dialled again for the
@@ -103,13 +103,16 @@ impl RedirectedDevice {
 }
 
 impl Device for RedirectedDevice {
-    fn open(&mut self) -> Result<(), String> {
+    fn open(&mut self, stop: &Stop) -> Result<(), String> {
         self.far = self.idle.take().and_then(Idle::end);
         if self.far.is_some() {
             return Ok(());
         }
-        let failed = |error| format!("{}: {error}", self.address);
-        let (host, descriptors) = take(&self.address, self.rules.as_ref()).map_err(failed)?;
+        let failed = |error: HostError| format!("{}: {error}", self.address);
+        let (address, rules) = (self.address.clone(), self.rules.clone());
+        let taken = stop.unless(move || take(&address, rules.as_ref()));
+        let taken = taken.map_err(|error| failed(error.into()))?;
+        let (host, descriptors) = taken.ok_or("was told to stop")?.map_err(failed)?;
         if descriptors != self.descriptors {
             return Err(format!("{}: has another device now", self.address));
         }
@@ -138,6 +141,10 @@ impl Device for RedirectedDevice {
             self.idle = Some(Idle::new(stream, guest)?);
         }
         client.result(session)
+    }
+
+    fn left(&mut self) {
+        self.far = None;
     }
 
     fn close(&mut self) -> io::Result<()> {

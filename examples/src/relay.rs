@@ -6,7 +6,9 @@ use thiserror::Error;
 use usbip_proto::{BusId, DeviceRecord, Limits, ProtocolError, client, server};
 
 use crate::server::Device;
-use crate::{Address, ImportError, Sleeper, Stream, StreamError, bridge, import, list, patiently};
+use crate::{
+    Address, ImportError, Sleeper, Stop, Stream, StreamError, bridge, import, list, patiently,
+};
 
 /// The way to a device at another server, which is imported anew for each client: so a client gets
 /// a device that nobody uses, and the other server sees it end when the client does.
@@ -29,6 +31,9 @@ pub enum RelayError {
     /// The server did not answer as it should.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// Was told to stop before the server had answered.
+    #[error("was told to stop")]
+    Stopped,
 }
 
 impl From<io::Error> for RelayError {
@@ -62,14 +67,15 @@ impl Relay {
         &self.record
     }
 
-    fn import(&mut self) -> Result<(), RelayError> {
-        let bus_id = self.record.bus_id();
-        let import = || {
-            let mut stream = Stream::new(self.address.connect()?)?;
+    fn import(&mut self, stop: &Stop) -> Result<(), RelayError> {
+        let (address, bus_id) = (self.address.clone(), self.record.bus_id());
+        let import = move || {
+            let mut stream = Stream::new(address.connect()?)?;
             let (record, session) = import(&mut stream, bus_id, Limits::default())?;
             Ok((stream, record, session))
         };
-        let (stream, record, session) = patiently(import, ImportError::is_busy)?;
+        let imported = stop.unless(|| patiently(import, ImportError::is_busy))?;
+        let (stream, record, session) = imported.ok_or(RelayError::Stopped)??;
         let identity = |record: &DeviceRecord| {
             let product = (record.vendor_id(), record.product_id());
             (product, record.device_release(), record.speed_code())
@@ -83,8 +89,8 @@ impl Relay {
 }
 
 impl Device for Relay {
-    fn open(&mut self) -> Result<(), String> {
-        self.import()
+    fn open(&mut self, stop: &Stop) -> Result<(), String> {
+        self.import(stop)
             .map_err(|error| format!("{}: {error}", self.address))
     }
 
@@ -103,5 +109,9 @@ impl Device for Relay {
             }
             None => Ok(()),
         }
+    }
+
+    fn left(&mut self) {
+        self.far = None;
     }
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::Shutdown;
 use usbip_proto::server::{ExportState, Exports, Session};
 use usbip_proto::{BusId, DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError, RecordError};
 
+use crate::connections::{Connections, Entry};
 use crate::{
     Address, Failure, Listener, Network, Offered, Offers, Peer, Sleeper, Stop, Stream, StreamError,
     offer,
@@ -20,11 +20,11 @@ use crate::{
 
 /// What a server has to offer: a function, or the way to one.
 pub trait Device: Send {
-    /// Gets ready for a client, who waits meanwhile.
+    /// Gets ready for a client, who waits meanwhile. Gives up when it is told to stop.
     ///
     /// # Errors
     /// Why it cannot be used now; the client is told that the device has an error.
-    fn open(&mut self) -> Result<(), String> {
+    fn open(&mut self, _stop: &Stop) -> Result<(), String> {
         Ok(())
     }
 
@@ -37,6 +37,10 @@ pub trait Device: Send {
         client: &mut Stream,
         session: &mut Session,
     ) -> Result<(), StreamError<ProtocolError>>;
+
+    /// Called when the client is gone, also where it was never served after [`open`](Self::open):
+    /// what was got ready is let go.
+    fn left(&mut self) {}
 
     /// Called before the server ends.
     ///
@@ -58,9 +62,9 @@ pub struct Server {
 
 struct Shared {
     table: Mutex<Table>,
-    connections: Mutex<Connections>,
-    /// A connection has ended, or a device is free again.
+    /// A device is free again, or the server ends.
     changed: Condvar,
+    connections: Connections,
     stop: Stop,
     log: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -72,16 +76,6 @@ struct Table {
     devices: BTreeMap<BusId, Box<dyn Device>>,
 }
 
-/// Those that are open, to be shut down when the server ends.
-#[derive(Default)]
-struct Connections {
-    next: u64,
-    open: BTreeMap<u64, OwnedFd>,
-    closed: bool,
-}
-
-/// Of clients that are connected at the same time; more are turned away.
-const MOST_CONNECTIONS: usize = 256;
 /// How long a client may take to choose a device.
 const CHOICE: Duration = Duration::from_secs(30);
 /// Between attempts to dial a client.
@@ -95,8 +89,8 @@ impl Server {
     pub fn new(log: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Self> {
         let shared = Shared {
             table: Mutex::default(),
-            connections: Mutex::default(),
             changed: Condvar::new(),
+            connections: Connections::default(),
             stop: Stop::new()?,
             log: Box::new(log),
         };
@@ -158,7 +152,7 @@ impl Server {
     /// empty, all are.
     ///
     /// # Errors
-    /// No more clients can be accepted.
+    /// The listener does not listen.
     pub fn listen(&self, listener: &Listener, allowed: &[Network]) -> io::Result<()> {
         while let Some((socket, peer)) = listener.accept(&self.shared.stop)? {
             if !peer.is_allowed(allowed) {
@@ -183,12 +177,12 @@ impl Server {
     pub fn dial(&self, address: &Address) {
         let peer = Peer::named(address.to_string());
         let mut is_reached = true;
-        while !self.shared.stop.wait(Duration::ZERO) {
-            if !self.wait_for_free_device() {
-                break;
-            }
-            let granted = match address.connect() {
-                Ok(socket) => {
+        while self.wait_for_free_device() {
+            let place = address.clone();
+            let connected = self.shared.stop.unless(move || place.connect());
+            let granted = match connected.and_then(Option::transpose) {
+                Ok(None) => break,
+                Ok(Some(socket)) => {
                     is_reached = true;
                     self.connection(socket, &peer)
                         .and_then(|connection| self.greet(connection, &peer, None))
@@ -213,11 +207,9 @@ impl Server {
     /// none of them.
     pub fn stop(&self) {
         self.shared.stop.stop();
-        let mut connections = self.connections();
-        connections.closed = true;
-        for socket in connections.open.values() {
-            let _ = rustix::net::shutdown(socket, Shutdown::Both);
-        }
+        self.shared.connections.close_all();
+        // Whoever waits for a device has looked before, or waits by now.
+        drop(self.table());
         self.shared.changed.notify_all();
     }
 
@@ -227,11 +219,7 @@ impl Server {
     /// The first of the errors of closing a device.
     pub fn end(&self) -> io::Result<()> {
         self.stop();
-        let mut connections = self.connections();
-        while !connections.open.is_empty() {
-            connections = self.wait(connections);
-        }
-        drop(connections);
+        self.shared.connections.wait_until_empty();
         let mut result = Ok(());
         for (bus_id, device) in &mut self.table().devices {
             let closed = device.close();
@@ -243,35 +231,13 @@ impl Server {
 
     /// A connection that ends when the server does. `None`: it ends at once.
     fn connection(&self, socket: OwnedFd, peer: &Peer) -> Option<Connection> {
-        let stream = match socket.try_clone().and_then(|copy| {
-            let stream = Stream::new(socket)?;
-            Ok((stream, copy))
-        }) {
-            Ok(both) => both,
-            Err(error) => {
-                self.log(&format!("{peer}: {error}"));
-                return None;
-            }
-        };
-        let (stream, copy) = stream;
-        let mut connections = self.connections();
-        if connections.closed {
-            return None;
-        }
-        if connections.open.len() >= MOST_CONNECTIONS {
-            drop(connections);
-            self.log(&format!(
-                "{peer}: turned away, there are {MOST_CONNECTIONS} connections"
-            ));
-            return None;
-        }
-        let number = connections.next;
-        connections.next += 1;
-        connections.open.insert(number, copy);
-        Some(Connection {
-            stream,
-            number,
-            server: self.clone(),
+        let entered = Stream::new(socket).and_then(|stream| {
+            let entry = self.shared.connections.enter(&stream, peer)?;
+            Ok(entry.map(|entry| Connection { stream, entry }))
+        });
+        entered.unwrap_or_else(|error| {
+            self.log(&format!("{peer}: {error}"));
+            None
         })
     }
 
@@ -284,14 +250,23 @@ impl Server {
     ) -> Option<Granted> {
         let sleeper = Sleeper::new();
         let until = patience.map(|patience| sleeper.after(patience));
-        let stream = &mut connection.stream;
-        match offer(stream, &sleeper, self, Limits::default(), until) {
+        let Connection { stream, entry } = &mut connection;
+        let choice = Choice {
+            server: self,
+            entry,
+        };
+        match offer(stream, &sleeper, &choice, Limits::default(), until) {
             Ok(Some((lease, session))) => Some(Granted {
                 lease,
                 connection,
                 session: Box::new(session),
             }),
-            Ok(None) => None,
+            Ok(None) => {
+                if entry.gave_way() {
+                    self.log(&format!("{peer}: gave way to others"));
+                }
+                None
+            }
             Err(error) => {
                 self.log(&format!("{peer}: {error}"));
                 None
@@ -310,37 +285,25 @@ impl Server {
 
     /// `false`: the server ends.
     fn wait_for_free_device(&self) -> bool {
-        let mut connections = self.connections();
-        loop {
-            if connections.closed {
-                return false;
-            }
-            if !self.table().devices.is_empty() {
+        let mut table = self.table();
+        while !self.shared.stop.is_set() {
+            if !table.devices.is_empty() {
                 return true;
             }
-            connections = self.wait(connections);
+            let woken = self.shared.changed.wait(table);
+            table = woken.unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    fn wait<'a>(&self, connections: MutexGuard<'a, Connections>) -> MutexGuard<'a, Connections> {
-        let woken = self.shared.changed.wait(connections);
-        woken.unwrap_or_else(PoisonError::into_inner)
+        false
     }
 
     fn log(&self, text: &str) {
         (self.shared.log)(text);
     }
 
-    /// Locked after `connections`, where both are.
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing that can panic happens under the lock.
         let table = self.shared.table.lock();
         table.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn connections(&self) -> MutexGuard<'_, Connections> {
-        let connections = self.shared.connections.lock();
-        connections.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -362,7 +325,8 @@ impl Offers for Server {
             server: self.clone(),
         };
         // Others are served while it takes its time.
-        match lease.device.as_mut().map(|device| device.open()) {
+        let stop = &self.shared.stop;
+        match lease.device.as_mut().map(|device| device.open(stop)) {
             Some(Err(error)) => {
                 self.log(&format!("{bus_id}: {error}"));
                 Err(OpStatus::DEVICE_ERROR)
@@ -375,11 +339,35 @@ impl Offers for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let free = self.table().devices.len();
-        let connections = self.connections().open.len();
         f.debug_struct("Server")
             .field("free", &free)
-            .field("connections", &connections)
             .finish_non_exhaustive()
+    }
+}
+
+/// What is offered to one client.
+struct Choice<'a> {
+    server: &'a Server,
+    entry: &'a Entry,
+}
+
+impl Offers for Choice<'_> {
+    type Granted = Lease;
+
+    fn list(&self) -> Vec<DeviceRecord> {
+        self.server.list()
+    }
+
+    fn grant(&self, bus_id: BusId) -> Result<(DeviceRecord, Lease), OpStatus> {
+        // Before the device, which may take its time.
+        if !self.entry.decide(true) {
+            return Err(OpStatus::ERROR);
+        }
+        let granted = self.server.grant(bus_id);
+        if granted.is_err() {
+            self.entry.decide(false);
+        }
+        granted
     }
 }
 
@@ -399,8 +387,10 @@ impl fmt::Debug for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let device = self.device.take().filter(|_| !thread::panicking());
-        // Whoever waits for a free device looks for one under both locks.
-        let connections = self.server.connections();
+        let device = device.map(|mut device| {
+            device.left();
+            device
+        });
         let mut table = self.server.table();
         if let Some(device) = device {
             table.devices.insert(self.bus_id, device);
@@ -410,24 +400,13 @@ impl Drop for Lease {
         }
         drop(table);
         self.server.shared.changed.notify_all();
-        drop(connections);
     }
 }
 
 /// One of those that are open, until it is dropped.
 struct Connection {
     stream: Stream,
-    number: u64,
-    server: Server,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let ended = self.server.connections().open.remove(&self.number);
-        // The copy must be closed too for the peer to notice.
-        drop(ended);
-        self.server.shared.changed.notify_all();
-    }
+    entry: Entry,
 }
 
 /// A client with its device.

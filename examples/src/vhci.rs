@@ -4,6 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::ioctl::{self, Opcode};
@@ -12,11 +15,17 @@ use usb_descriptors::Speed;
 use usbip_proto::DeviceId;
 use usbip_proto::vhci::{Attach, Detach, Hub, PortState, Ports, StatusError};
 
+use crate::Origins;
+
 /// The loaded and writable controller.
 #[derive(Clone, Debug)]
 pub struct Vhci {
     sysfs: PathBuf,
+    origins: Option<Origins>,
 }
+
+/// How long the kernel may write what it still holds for a disk before that is detached.
+const SYNC: Duration = Duration::from_secs(5);
 
 /// What is missing to attach anything, and what to do about it.
 #[derive(Debug, Error)]
@@ -108,13 +117,16 @@ impl Vhci {
     /// Where sysfs mostly is.
     pub const SYSFS: &str = "/sys";
 
-    /// Looks whether the controller is there and may be used.
+    /// Looks whether the controller is there and may be used. That of this machine's own sysfs has
+    /// its [`Origins`] in the usual folder, any other none.
     ///
     /// # Errors
     /// [`Unavailable`] says what is missing and what to do.
     pub fn open(sysfs: &Path) -> Result<Self, Unavailable> {
+        let is_own = sysfs == Path::new(Self::SYSFS);
         let vhci = Self {
             sysfs: sysfs.into(),
+            origins: is_own.then(|| Origins::new(Origins::FOLDER)),
         };
         let path = vhci.file("attach");
         match OpenOptions::new().write(true).open(&path) {
@@ -123,6 +135,19 @@ impl Vhci {
             Err(_) if !rustix::process::geteuid().is_root() => Err(Unavailable::NotRoot(path)),
             Err(error) => Err(Unavailable::NotWritable { path, error }),
         }
+    }
+
+    /// Has what is told of its devices kept elsewhere.
+    #[must_use]
+    pub fn with_origins(mut self, origins: Origins) -> Self {
+        self.origins = Some(origins);
+        self
+    }
+
+    /// What is told of where its devices come from.
+    #[must_use]
+    pub const fn origins(&self) -> Option<&Origins> {
+        self.origins.as_ref()
     }
 
     /// All ports. The kernel makes a status file for each controller it has, and no other, so the
@@ -147,6 +172,9 @@ impl Vhci {
     /// Hands a connected stream socket to the kernel, which then asks over it for the device. The
     /// caller's own copy may be closed. Without a `port`, the first free one for the speed.
     ///
+    /// Before that, what is told of devices at free ports is cleared: whoever tells nothing of the
+    /// new device is not to have it taken for an earlier one.
+    ///
     /// # Errors
     /// [`AttachError`]; nothing was attached.
     pub fn attach(
@@ -156,6 +184,9 @@ impl Vhci {
         speed: Speed,
         port: Option<u16>,
     ) -> Result<u16, AttachError> {
+        if let Some(origins) = &self.origins {
+            origins.clear(|port| self.is_free(port));
+        }
         let ports = self.ports()?;
         let hub = Hub::for_speed(speed);
         if let Some(number) = port {
@@ -198,6 +229,13 @@ impl Vhci {
             }
         }
         Err(port.map_or(AttachError::NoFreePort(speed), AttachError::Taken))
+    }
+
+    /// Whether a device may be attached at a port.
+    #[must_use]
+    pub fn is_free(&self, port: u16) -> bool {
+        let state = |ports: Ports| ports.get(port).map(|port| port.state);
+        self.ports().ok().and_then(state) == Some(PortState::FREE)
     }
 
     /// Takes the device from a port. The kernel ends the connection.
@@ -268,24 +306,51 @@ impl Vhci {
         text
     }
 
-    /// Lets the kernel write what it holds for a block device or for the file systems on it, and
-    /// waits for that. What is returned should be kept until the device is detached: after its last
-    /// close the kernel asks a removable disk whether it is still there, and a disk that leaves
-    /// meanwhile costs the kernel seconds of attempts to get it back.
+    /// Lets the kernel write what it holds for block devices or for the file systems on them, for
+    /// some seconds at most. What is returned should be kept until the device is detached: after
+    /// its last close the kernel asks a removable disk whether it is still there, and a disk that
+    /// leaves meanwhile costs the kernel seconds of attempts to get it back.
     ///
     /// # Errors
-    /// It could not, or the device is gone.
-    pub fn sync(&self, block_device: &str) -> io::Result<Vec<File>> {
+    /// It could not, or not in time, or a device is gone.
+    pub fn sync(&self, block_devices: Vec<String>) -> io::Result<Vec<File>> {
+        if block_devices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (done, outcome) = channel();
+        let vhci = self.clone();
+        let sync = move || {
+            let mut open = Vec::new();
+            let mut each = block_devices.iter();
+            let synced = each.try_for_each(|name| vhci.sync_one(name, &mut open));
+            let _ = done.send(synced.map(|()| open));
+        };
+        // A thread of its own, since the kernel may take as long as it likes.
+        thread::Builder::new().name("sync".into()).spawn(sync)?;
+        let late = format!("the kernel has not written all within {SYNC:?}");
+        let late = || io::Error::new(io::ErrorKind::TimedOut, late);
+        outcome.recv_timeout(SYNC).map_err(|_| late())?
+    }
+
+    fn sync_one(&self, block_device: &str, open: &mut Vec<File>) -> io::Result<()> {
         let partitions = entries(&self.sysfs.join("block").join(block_device));
         let names = partitions.filter_map(|path| Some(path.file_name()?.to_owned()));
         let partitions = names.filter(|name| name.to_string_lossy().starts_with(block_device));
-        let mut open = Vec::new();
         for name in partitions.chain([block_device.into()]) {
             let device = File::open(Path::new("/dev").join(name))?;
             flush_buffers(&device)?;
             open.push(device);
         }
-        Ok(open)
+        Ok(())
+    }
+
+    /// Which of the file systems of block devices this process sees mounted: the device's path, and
+    /// where.
+    #[must_use]
+    pub fn mounts(&self, block_devices: &[String]) -> Vec<(String, String)> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let names = block_devices.iter();
+        names.flat_map(|name| mounts_of(name, &mounts)).collect()
     }
 
     fn ports_of(&self, controller: usize) -> Result<Ports, AttachError> {
@@ -333,6 +398,24 @@ fn flush_buffers(device: &File) -> io::Result<()> {
     const BLKFLSBUF: Opcode = ioctl::opcode::none(0x12, 97);
     // SAFETY: this request takes no argument and touches no memory of the process.
     Ok(unsafe { ioctl::ioctl(device, ioctl::NoArg::<BLKFLSBUF>::new()) }?)
+}
+
+/// The lines of `/proc/self/mounts` (proc_pid_mounts(5)) for a block device and its partitions.
+fn mounts_of(name: &str, mounts: &str) -> Vec<(String, String)> {
+    let of_disk = |source: &str| {
+        let partition = source
+            .strip_prefix("/dev/")
+            .and_then(|source| source.strip_prefix(name));
+        partition.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let fields = mounts.lines().map(|line| {
+        let mut fields = line.split(' ');
+        (fields.next().unwrap_or(""), fields.next().unwrap_or(""))
+    });
+    fields
+        .filter(|(source, _)| of_disk(source))
+        .map(|(source, target)| (source.into(), target.into()))
+        .collect()
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
@@ -479,5 +562,24 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("modprobe vhci-hcd"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_is_mounted_whole_or_in_partitions() {
+        let mounts = "\
+            proc /proc proc rw 0 0\n\
+            /dev/sda /mnt/whole\\040disk ext4 rw 0 0\n\
+            /dev/sda12 /mnt/part vfat ro 0 0\n\
+            /dev/sdaa /other ext4 rw 0 0\n\
+            /dev/sdaa1 /other/1 ext4 rw 0 0\n";
+        let mounts = |name| {
+            let found = mounts_of(name, mounts);
+            found
+                .into_iter()
+                .map(|(source, target)| source + " " + &target)
+        };
+        assert!(mounts("sda").eq(["/dev/sda /mnt/whole\\040disk", "/dev/sda12 /mnt/part"]));
+        assert!(mounts("sdaa").eq(["/dev/sdaa /other", "/dev/sdaa1 /other/1"]));
+        assert_eq!(mounts("sdb").next(), None);
     }
 }

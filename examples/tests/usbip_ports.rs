@@ -13,8 +13,12 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::process::Command;
 
-use common::{Folder, Running, fails, succeeds};
+use common::{ANYWHERE, Folder, Running, connect, fails, run, serve_at, succeeds, text};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
@@ -31,7 +35,7 @@ fn a_listening_client_attaches_what_dials() {
     let folder = Folder::new("listen");
     let image = folder.image("1.img", 4096);
     let (sysfs, state) = kernel(&folder);
-    let mut listening = Running::start(CLIENT, ["listen", "tcp:127.0.0.1:0", &sysfs, &state]);
+    let mut listening = Running::start(CLIENT, ["listen", ANYWHERE, &sysfs, &state]);
     let address = listening.says("listening on ");
     let server = Running::start(SERVER, ["--connect", &address, "--disk", &image]);
     assert_eq!(listening.says("port: "), "2");
@@ -52,8 +56,7 @@ fn a_device_is_attached_listed_and_detached() {
     let folder = Folder::new("attach");
     let image = folder.image("1.img", 4096);
     let (sysfs, state) = kernel(&folder);
-    let mut server = Running::start(SERVER, ["--listen", "tcp:127.0.0.1:0", "--disk", &image]);
-    let address = server.says("listening on ");
+    let (server, address) = serve_at(SERVER, ANYWHERE, &["--disk", &image]);
     let attach = ["attach", &address, "1-1", &sysfs, &state];
     assert_eq!(succeeds(CLIENT, &attach), "port: 2\n");
     let record = fs::read_to_string(folder.path("state/port2")).unwrap();
@@ -73,6 +76,7 @@ fn a_device_is_attached_listed_and_detached() {
     let device = "0    high-speed hub  1-1 1209:0001 Keys\\u{1b}[2J";
     assert_eq!(ports, format!("{device}\n"));
     // What the stock tool has attached.
+    fs::create_dir_all(folder.path("state")).unwrap();
     fs::write(folder.path("state/port0"), "server 3240 3-1\n").unwrap();
     let ports = succeeds(CLIENT, &["ports", &sysfs, &state]);
     assert_eq!(ports, format!("{device}  from usbip://server:3240/3-1\n"));
@@ -100,11 +104,7 @@ fn a_device_comes_back_with_its_server() {
     let image = folder.image("1.img", 4096);
     let (sysfs, state) = kernel(&folder);
     let address = format!("unix:{}", folder.path("socket"));
-    let serve = || {
-        let mut server = Running::start(SERVER, ["--listen", &address, "--disk", &image]);
-        server.says("listening on ");
-        server
-    };
+    let serve = || serve_at(SERVER, &address, &["--disk", &image]).0;
     let attach = ["attach", &address, "1-1", "--reconnect", &sysfs, &state];
     fails(CLIENT, &attach, 1, "No such file");
     let first = serve();
@@ -127,4 +127,86 @@ fn a_device_comes_back_with_its_server() {
     );
     assert_eq!(folder.vhci("detach"), "2");
     third.ends_well();
+}
+
+#[test]
+fn silent_servers_keep_nobody_out_and_nothing_up() {
+    let folder = Folder::new("silent-servers");
+    let image = folder.image("1.img", 4096);
+    let (sysfs, state) = kernel(&folder);
+    let mut listening = Running::start(CLIENT, ["listen", ANYWHERE, &sysfs, &state]);
+    let address = listening.says("listening on ");
+    let _crowd: Vec<_> = (0..300).map(|_| connect(&address)).collect();
+    let server = Running::start(SERVER, ["--connect", &address, "--disk", &image]);
+    assert_eq!(listening.says("port: "), "2");
+    listening.ends_at_once();
+    assert_eq!(folder.vhci("detach"), "2");
+    server.ends_well();
+}
+
+#[test]
+fn a_server_that_does_not_answer_keeps_nothing_up() {
+    let folder = Folder::new("mute-server");
+    let (sysfs, state) = kernel(&folder);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp:{}", server.local_addr().unwrap());
+    let attach = ["attach", &address, "1-1", "--reconnect", &sysfs, &state];
+    let attaching = Running::start(CLIENT, attach);
+    let (mut asking, _) = server.accept().unwrap();
+    asking.read_exact(&mut [0; 40]).unwrap();
+    attaching.ends_at_once();
+    assert_eq!(folder.vhci("detach"), "");
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_detached() {
+    let folder = Folder::new("no-sync");
+    let (sysfs, state) = kernel(&folder);
+    let interface = "bus/usb/devices/1-1/1-1:1.0/host0/target0:0:0/0:0:0:0/block";
+    // /dev/stdin is to be a pipe that nobody ever writes to: to open it takes for ever.
+    fs::create_dir_all(folder.path(&format!("{interface}/stdin"))).unwrap();
+    let pipe = folder.path("pipe");
+    assert!(run("mkfifo", &[&pipe]).status.success());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let pipe = rustix::fs::open(&pipe, flags, Mode::empty()).unwrap();
+    fs::create_dir(folder.path("state")).unwrap();
+    fs::write(folder.path("state/port0"), "server 3240 3-1\n").unwrap();
+    let mut detach = Command::new(CLIENT);
+    let detached = detach
+        .args(["detach", "0", &sysfs, &state])
+        .stdin(pipe)
+        .output()
+        .unwrap();
+    assert_eq!(detached.status.code(), Some(1));
+    let said = text(&detached.stderr);
+    assert!(
+        said.contains("port 0: detached, but what was written last may be lost"),
+        "{said}"
+    );
+    assert_eq!(folder.vhci("detach"), "0");
+    assert!(fs::metadata(folder.path("state")).is_err());
+}
+
+#[test]
+fn records_of_others_stay_and_those_of_the_dead_go() {
+    let folder = Folder::new("records");
+    let image = folder.image("1.img", 4096);
+    let (sysfs, state) = kernel(&folder);
+    let record = |port: u16| folder.path(&format!("state/port{port}"));
+    fs::create_dir(folder.path("state")).unwrap();
+    // Port 0 has a device; at port 1 there was one.
+    for port in 0..2 {
+        fs::write(record(port), "server 3240 3-1\n").unwrap();
+    }
+    let (server, address) = serve_at(SERVER, ANYWHERE, &["--disk", &image]);
+    let attach = ["attach", &address, "1-1", "--reconnect", &sysfs, &state];
+    let mut attached = Running::start(CLIENT, attach);
+    assert_eq!(attached.says("port: "), "2");
+    assert!(fs::metadata(record(0)).is_ok() && fs::metadata(record(1)).is_err());
+    // The port is lost, and somebody else has it before that is noticed.
+    fs::remove_file(record(2)).unwrap();
+    fs::write(record(2), "other 3240 1-1\n").unwrap();
+    server.ends_well();
+    attached.ends_well();
+    assert_eq!(fs::read_to_string(record(2)).unwrap(), "other 3240 1-1\n");
 }

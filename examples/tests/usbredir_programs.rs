@@ -15,7 +15,7 @@ mod common;
 
 use std::fs::{self, OpenOptions};
 
-use common::{Folder, Running, fails, run, same, succeeds, text};
+use common::{ANYWHERE, Folder, Running, fails, run, same, serve, serve_at, succeeds, text};
 use rustix::process::Signal;
 
 const HOST: &str = env!("CARGO_BIN_EXE_usbredir-host");
@@ -24,17 +24,8 @@ const BRIDGE: &str = env!("CARGO_BIN_EXE_bridge");
 const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
 
-const ANYWHERE: &str = "tcp:127.0.0.1:0";
-
-/// A program that serves at a free port, and its address.
-fn serve(program: &str, arguments: &[&str]) -> (Running, String) {
-    let mut server = Running::start(program, arguments);
-    let address = server.says("listening on ");
-    (server, address)
-}
-
 fn redirect(disk: &str) -> (Running, String) {
-    serve(HOST, &["--listen", ANYWHERE, "--disk", disk])
+    serve_at(HOST, ANYWHERE, &["--disk", disk])
 }
 
 #[test]
@@ -180,7 +171,7 @@ fn a_bridge_serves_one_client_after_the_other_and_dials_again() {
     second.ends_well();
     // The same place, but not the same device.
     let other = folder.image("other.img", 1 << 20);
-    let (third, _) = serve(HOST, &["--listen", &socket, "--disk", &other]);
+    let (third, _) = serve_at(HOST, &socket, &["--disk", &other]);
     fails(CLIENT, &["tree", &address, "1-1"], 1, "refuses");
     third.ends_well();
     bridge.signal(Signal::TERM);
@@ -194,7 +185,7 @@ fn a_bridge_serves_one_client_after_the_other_and_dials_again() {
 fn a_bridge_gives_a_servers_device_to_a_guest() {
     let folder = Folder::new("to-usbredir");
     let disk = folder.image("disk.img", 2 << 20);
-    let (server, origin) = serve(SERVER, &["--listen", ANYWHERE, "--disk", &disk]);
+    let (server, origin) = serve_at(SERVER, ANYWHERE, &["--disk", &disk]);
     let copy = folder.path("copy");
     let place = format!("unix:{}", folder.path("guest"));
     let mut guest = Running::start(GUEST, ["read", &place, "--listen", "--output", &copy]);

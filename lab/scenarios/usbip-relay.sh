@@ -1,7 +1,7 @@
 # about: usbtest against the kernel's source and sink, through our relay: what passes without the relay passes with it
 # tier: full
 # boot: own
-# timeout: 400
+# timeout: 600
 # programs: usbip-server usbip-client
 # allow-log: vhci_hcd: (urb->status -104|the urb \(seqnum [0-9]+\) was already given back)
 
@@ -10,7 +10,8 @@
 modprobe -a libcomposite usbip-vudc
 load_vhci
 modprobe usb_f_ss_lb || skip "the kernel has no source and sink function"
-modprobe usbtest || skip "the kernel has no usbtest"
+# In its alternate setting 1 the gadget has isochronous endpoints beside those for bulk.
+modprobe usbtest alt=1 || skip "the kernel has no usbtest"
 gadget_zero zero usbip-vudc.0 high-speed
 usbipd --device >usbipd.log 2>&1 &
 gadget=usbip-vudc.0
@@ -29,18 +30,22 @@ my $result = ioctl($device, 0xc0105512, $request);
 print defined $result ? "pass\n" : ($!{EOPNOTSUPP} ? "unsupported\n" : "fail: $!\n");
 END
 
-# usbtest_all NODE: sets result of each test.
+# usbtest_all NAME TESTS NODE: sets result of each test. vudc moves data once in a tick of 4 ms, so that an iteration takes up
+# to 0.1 s, for some twenty transfers (tests 9 and 13); it may take five times that.
 declare -A result
 usbtest_all() {
-    local test arguments
-    while read -r test arguments; do
+    local test iterations arguments
+    while read -r test iterations arguments; do
         # shellcheck disable=SC2086
-        result[$1,$test]=$(timeout 20 perl run-test.pl "$3" "$test" $arguments 2>&1 || echo "timeout")
+        result[$1,$test]=$(timeout $((10 + iterations / 2)) perl run-test.pl "$3" "$test" "$iterations" $arguments 2>&1 ||
+            echo "timeout")
         note "$1, test $test: ${result[$1,$test]}"
     done <<<"$2"
 }
 
-# The test, then iterations, vary, length and entries.
+# The test, then iterations, vary, length and entries. Those for isochronous endpoints (15, 16, 22, 23) pass nowhere: vudc
+# gives each packet back with -EXDEV and no data (vudc_transfer.c), and usbtest calls that an error. Those for interrupt
+# endpoints (25, 26) are not supported: the gadget has none. What they come to must be the same with the relay.
 tests='0 1 0 0 0
 1 200 0 1024 0
 2 200 0 1024 0
@@ -56,12 +61,18 @@ tests='0 1 0 0 0
 12 50 0 1024 0
 13 20 0 1024 0
 14 50 1 256 0
+15 5 0 1024 8
+16 5 0 1024 8
 17 50 0 1024 0
 18 50 0 1024 0
 19 50 0 1024 0
 20 50 0 1024 0
 21 20 1 256 0
+22 5 0 1024 8
+23 5 0 1024 8
 24 20 0 1024 16
+25 20 0 1024 0
+26 20 0 1024 0
 27 20 0 16384 16
 28 20 0 16384 16
 29 20 0 1024 0'
@@ -90,11 +101,11 @@ passed=() worse=() other=()
 while read -r test _; do
     case ${result[kernel,$test]}/${result[relay,$test]} in
         pass/pass) passed+=("$test") ;;
-        pass/*) worse+=("$test (${result[relay,$test]})") ;;
-        */*) other+=("$test (without ${result[kernel,$test]}, with ${result[relay,$test]})") ;;
+        "${result[relay,$test]}/${result[relay,$test]}") other+=("$test (${result[relay,$test]})") ;;
+        *) worse+=("$test (without ${result[kernel,$test]}, with ${result[relay,$test]})") ;;
     esac
 done <<<"$tests"
 report "usbtest with and without our relay: passed ${passed[*]}"
-((${#other[@]} == 0)) || report "not passed without it either: ${other[*]}"
-((${#worse[@]} == 0)) || fail "passed without our relay, not with it: ${worse[*]}"
-((${#passed[@]} >= 10)) || fail "too few tests passed to say anything: ${passed[*]}"
+((${#other[@]} == 0)) || report "not passed, with or without: ${other[*]}"
+((${#worse[@]} == 0)) || fail "our relay makes a difference: ${worse[*]}"
+((${#passed[@]} >= 20)) || fail "too few tests passed to say anything: ${passed[*]}"

@@ -190,11 +190,12 @@ fn value<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, lexopt::Er
 }
 
 fn vhci(kernel: &Kernel) -> Result<Vhci, Failure> {
-    Vhci::open(&kernel.sysfs).map_err(Failure::mistake)
+    let vhci = Vhci::open(&kernel.sysfs).map_err(Failure::mistake)?;
+    Ok(vhci.with_origins(kernel.origins.clone()))
 }
 
 fn keeper(kernel: &Kernel) -> Result<Keeper, Failure> {
-    Keeper::new(vhci(kernel)?, kernel.origins.clone(), note).map_err(Failure::failed)
+    Keeper::new(vhci(kernel)?, note).map_err(Failure::failed)
 }
 
 /// Whatever fails between here and the server is told with its address.
@@ -296,16 +297,21 @@ fn detach(kernel: &Kernel, port: u16) -> Result<(), Failure> {
         Some(_) => {}
     }
     let bus_id = vhci.bus_id(port);
-    let disks = bus_id.map(|bus_id| vhci.block_devices(&bus_id));
+    let disks = bus_id.map_or_else(Vec::new, |bus_id| vhci.block_devices(&bus_id));
+    for (device, place) in vhci.mounts(&disks) {
+        note(&format!(
+            "{device} is still mounted at {place}: what is written there from now on is lost"
+        ));
+    }
     // Held until it is detached; a disk that cannot be flushed is detached all the same.
-    let synced: Vec<_> = disks.iter().flatten().map(|disk| vhci.sync(disk)).collect();
+    let synced = vhci.sync(disks);
+    // Before, since afterwards the port may be another's.
+    kernel.origins.forget(port);
     vhci.detach(port)
         .map_err(|error| Failure::Failed(format!("port {port}: {error}")))?;
-    kernel.origins.forget(port);
-    match synced.into_iter().find_map(Result::err) {
-        Some(error) => Err(Failure::Failed(format!(
-            "port {port}: detached, but the disk was not flushed: {error}"
-        ))),
-        None => Ok(()),
-    }
+    synced.map(|_| ()).map_err(|error| {
+        Failure::Failed(format!(
+            "port {port}: detached, but what was written last may be lost: {error}"
+        ))
+    })
 }

@@ -17,7 +17,7 @@ use super::nusb::Nusb;
 use super::plugged::{FindError, PluggedDevice, Selector};
 use super::{ClaimError, HostApi, Passthrough, Policy, Usbfs};
 use crate::server::Device;
-use crate::{Local, Sleeper, Stream, StreamError, run};
+use crate::{Local, Sleeper, Stop, Stream, StreamError, run};
 
 /// How a device is to be offered: `DEVICE[,OPTION]...`. DEVICE is a [`Selector`]. OPTION is `nusb`
 /// or `usbfs`, the way to the device; `keep-configuration`; `requests=TYPE:REQUEST+...`, the only
@@ -265,7 +265,7 @@ impl Local for Passthrough<Box<dyn HostApi + Send>> {
 }
 
 impl Device for Physical {
-    fn open(&mut self) -> Result<(), String> {
+    fn open(&mut self, _stop: &Stop) -> Result<(), String> {
         self.taken = Some(self.take().map_err(|error| error.to_string())?);
         Ok(())
     }
@@ -281,5 +281,9 @@ impl Device for Physical {
         let served = run(client, &taken.sleeper, session, &mut taken.device);
         taken.device.come_to_rest();
         served
+    }
+
+    fn left(&mut self) {
+        self.taken = None;
     }
 }

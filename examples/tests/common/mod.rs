@@ -4,8 +4,11 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{self, Child, ChildStdout, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -123,12 +126,54 @@ impl Running {
         let (code, error) = self.ended();
         assert_eq!(code, Some(0), "{error}");
     }
+
+    /// Likewise, though it waits for somebody who would be waited for twice as long.
+    #[track_caller]
+    pub fn ends_at_once(self) {
+        let start = Instant::now();
+        self.ends_well();
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Where a port is free.
+pub const ANYWHERE: &str = "tcp:127.0.0.1:0";
+
+/// A program that serves, and its address.
+pub fn serve(program: &str, arguments: &[&str]) -> (Running, String) {
+    let mut server = Running::start(program, arguments);
+    let address = server.says("listening on ");
+    (server, address)
+}
+
+/// Likewise, at an address of the test's choice.
+pub fn serve_at(program: &str, place: &str, arguments: &[&str]) -> (Running, String) {
+    serve(program, &[&["--listen", place], arguments].concat())
+}
+
+/// A client that says what it likes.
+pub fn connect(address: &str) -> TcpStream {
+    TcpStream::connect(address.strip_prefix("tcp:").unwrap()).unwrap()
+}
+
+/// What asks a USB/IP server for a device.
+pub fn import_request(bus_id: &str) -> Vec<u8> {
+    let mut request = vec![1, 0x11, 0x80, 3, 0, 0, 0, 0];
+    request.extend_from_slice(bus_id.as_bytes());
+    request.resize(40, 0);
+    request
+}
+
+pub fn until(what: impl Fn() -> bool) {
+    while !what() {
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -1,0 +1,171 @@
+//! Disks of a server, copied by `usbip-client` over sockets of this machine.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::pedantic,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests of programs"
+)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::Read;
+
+use common::{ANYWHERE, Folder, Running, fails, same, serve_at, succeeds, until};
+use rustix::process::Signal;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
+const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
+
+/// A server at a free port, and its address.
+fn serve(arguments: &[&str]) -> (Running, String) {
+    serve_at(SERVER, ANYWHERE, arguments)
+}
+
+/// What the client said.
+#[track_caller]
+fn client(arguments: &[&str]) -> String {
+    succeeds(CLIENT, arguments)
+}
+
+#[test]
+fn devices_are_listed_described_and_read() {
+    let folder = Folder::new("read");
+    // Neither is whole pieces, nor is the second whole blocks.
+    let (one, two) = (
+        folder.image("1.img", 5_000_192),
+        folder.image("2.img", 100_100),
+    );
+    let (server, address) = serve(&["--disk", &one, "--disk", &format!("{two},ro")]);
+    let list = client(&["list", &address]);
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 2, "{list}");
+    assert!(
+        lines[0].starts_with("1-1 ") && lines[1].starts_with("1-2 "),
+        "{list}"
+    );
+    assert!(
+        list.contains("1209:0001  SuperSpeed, class 00/00/00, interfaces 08/06/50"),
+        "{list}"
+    );
+
+    let tree = client(&["tree", &address, "1-2"]);
+    assert!(tree.contains("Endpoint 81, bulk IN, 1024 bytes"), "{tree}");
+    let copy = folder.path("copy");
+    let said = client(&["read", &address, "1-1", "--output", &copy]);
+    assert_eq!(said, "read: 5000192 bytes\n");
+    same(&one, &copy);
+    let second = folder.path("second");
+    client(&["read", &address, "1-2", "--output", &second]);
+    assert!(fs::read(&second).unwrap() == fs::read(&two).unwrap()[..195 * 512]);
+    fails(
+        CLIENT,
+        &["write", &address, "1-2", "--input", &second],
+        1,
+        "write protected",
+    );
+    server.ends_well();
+}
+
+#[test]
+fn a_disk_is_written_and_what_does_not_fit_is_refused() {
+    let folder = Folder::new("write");
+    let (disk, input) = (
+        folder.empty("disk", 3 << 20),
+        folder.image("input", 2_500_096),
+    );
+    let (server, address) = serve(&["--disk", &disk]);
+    let said = client(&["write", &address, "1-1", "--input", &input]);
+    assert_eq!(said, "written: 2500096 bytes\n");
+    let large = folder.empty("large", (3 << 20) + 512);
+    fails(
+        CLIENT,
+        &["write", &address, "1-1", "--input", &large],
+        2,
+        "more than the disk has",
+    );
+    let odd = folder.image("odd", 513);
+    fails(
+        CLIENT,
+        &["write", &address, "1-1", "--input", &odd],
+        2,
+        "not whole blocks of 512",
+    );
+    server.ends_well();
+    let written = fs::read(&disk).unwrap();
+    assert!(written[..2_500_096] == fs::read(&input).unwrap());
+    assert!(written[2_500_096..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn reading_goes_on_where_it_was_killed() {
+    let folder = Folder::new("resume-read");
+    let image = folder.image("disk", 40_000_000);
+    let (_server, address) = serve(&["--disk", &image]);
+    let copy = folder.path("copy");
+    let read = ["read", &address, "1-1", "--output", &copy];
+    let mut killed = Running::start(CLIENT, read);
+    until(|| fs::metadata(&copy).is_ok_and(|file| file.len() > 5_000_000));
+    killed.signal(Signal::KILL);
+    killed.child.wait().unwrap();
+    // So that something is missing even if it was faster than the signal.
+    let length = fs::metadata(&copy).unwrap().len().min(33_333_333);
+    File::options()
+        .write(true)
+        .open(&copy)
+        .unwrap()
+        .set_len(length)
+        .unwrap();
+
+    fails(CLIENT, &read, 2, "exists; --resume continues it");
+    let resume: Vec<&str> = read.into_iter().chain(["--resume"]).collect();
+    client(&resume);
+    same(&image, &copy);
+    // Once more, with nothing left to do; and from nothing.
+    client(&resume);
+    same(&image, &copy);
+    fs::remove_file(&copy).unwrap();
+    client(&resume);
+    same(&image, &copy);
+
+    let other = folder.image("other", 5_000_000);
+    let before = fs::read(&other).unwrap();
+    let resume = ["read", &address, "1-1", "--output", &other, "--resume"];
+    fails(CLIENT, &resume, 2, "is not the beginning of this disk");
+    assert!(fs::read(&other).unwrap() == before);
+    File::options()
+        .write(true)
+        .open(&copy)
+        .unwrap()
+        .set_len(40_000_001)
+        .unwrap();
+    let resume = ["read", &address, "1-1", "--output", &copy, "--resume"];
+    fails(CLIENT, &resume, 2, "more than the disk has");
+}
+
+#[test]
+fn writing_goes_on_where_it_was_killed() {
+    let folder = Folder::new("resume-write");
+    let (disk, input) = (
+        folder.empty("disk", 40_000_000),
+        folder.image("input", 39_999_488),
+    );
+    let (server, address) = serve(&["--disk", &disk]);
+    let write = ["write", &address, "1-1", "--input", &input];
+    let mut killed = Running::start(CLIENT, write);
+    let first_is_written = || {
+        let mut start = [0; 4];
+        File::open(&disk).unwrap().read_exact(&mut start).unwrap();
+        start != [0; 4]
+    };
+    until(first_is_written);
+    killed.signal(Signal::KILL);
+    killed.child.wait().unwrap();
+    client(&write.into_iter().chain(["--resume"]).collect::<Vec<_>>());
+    server.ends_well();
+    assert!(fs::read(&disk).unwrap()[..39_999_488] == fs::read(&input).unwrap());
+}
