@@ -2,9 +2,9 @@
 //! cancels what it likes.
 //!
 //! Invariants: every transfer completes exactly once, at the latest after the end, with no more
-//! than was asked for; requests are well formed, numbered without repetition, and unlinked once at
-//! most; what is reserved stays within what was asked for; an error is sticky; the device is gone
-//! exactly once, after everything is completed.
+//! than was asked for, and by a reply only once its header was written; requests are well formed,
+//! numbered without repetition, and unlinked once at most; what is reserved stays within what was
+//! asked for; an error is sticky; the device is gone exactly once, after everything is completed.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +50,8 @@ struct Run<'a> {
     server: Server,
     /// Submitted and not completed.
     pending: BTreeMap<TransferId, Transfer>,
+    /// The numbers of those that were queued to be sent.
+    seqnums: BTreeMap<TransferId, u32>,
     over: bool,
     error: Option<ProtocolError>,
     detached: bool,
@@ -67,6 +69,7 @@ impl<'a> Run<'a> {
             socket: Socket::new(MAX_ROOM),
             server: Server::default(),
             pending: BTreeMap::new(),
+            seqnums: BTreeMap::new(),
             over: false,
             error: None,
             detached: false,
@@ -131,6 +134,18 @@ impl<'a> Run<'a> {
                 self.session.end();
                 self.over = true;
             }
+            13 if choices::rarely(&mut self.decisions, 8) => {
+                // To what it may not have read.
+                let mut reply = Vec::new();
+                Header {
+                    command: urb::RET_SUBMIT,
+                    seqnum: self.seqnums.values().next_back().map_or(1, |last| *last),
+                    word: Status::STALL.errno() as u32,
+                    ..Header::default()
+                }
+                .put(&mut reply);
+                self.socket.incoming.extend(reply);
+            }
             _ => {
                 self.write(usize::MAX);
                 let reply = self.server.reply(&mut self.decisions);
@@ -151,7 +166,13 @@ impl<'a> Run<'a> {
         let id = self.ids.mint();
         let transfer = choices::transfer(&mut self.decisions, id, MAX_TRANSFER);
         self.pending.insert(id, transfer.clone());
+        let before = self.session.tx().remaining();
         self.session.submit(transfer);
+        let queued = self.session.tx().slices().flatten().skip(before);
+        let header: Vec<u8> = queued.copied().take(HEADER).collect();
+        if let Some(header) = Header::read(&header) {
+            self.seqnums.insert(id, header.seqnum);
+        }
     }
 
     fn write(&mut self, most: usize) {
@@ -217,6 +238,9 @@ impl<'a> Run<'a> {
     fn completed(&mut self, completion: &Completion) {
         let transfer = self.pending.remove(&completion.id);
         let transfer = transfer.expect("completed once, and only what was submitted");
+        if let Some(seqnum) = self.seqnums.remove(&completion.id).filter(|_| !self.over) {
+            assert!(self.server.has_read(seqnum), "a reply to what was not sent");
+        }
         let asked = transfer.payload.len();
         match (&completion.actual, &transfer.payload) {
             (Actual::In(data), Payload::In { .. }) => assert!(data.len() <= asked),
@@ -307,6 +331,13 @@ impl Server {
             });
         }
         self.inbox.drain(..at);
+    }
+
+    /// Whether it has the header of a request, if not what belongs to it.
+    fn has_read(&self, seqnum: u32) -> bool {
+        let next = Header::read(&self.inbox).map(|header| header.seqnum);
+        let mut requests = self.requests.iter().map(|request| request.header.seqnum);
+        next == Some(seqnum) || requests.any(|each| each == seqnum)
     }
 
     /// A reply, mostly to a request that was made.

@@ -125,16 +125,29 @@ pub enum ProtocolError {
         /// The most it may be: a limit, or what was asked for.
         limit: u32,
     },
-    /// A number of isochronous packets that is negative, beyond the limit, another than the
-    /// request's, or on the control endpoint.
-    #[error("request {seqnum}: {found} isochronous packets, expected {expected} at most")]
+    /// A number of isochronous packets that is negative, beyond the limit, or on the control
+    /// endpoint, where it is 0.
+    #[error("request {seqnum}: {found} isochronous packets, limit {limit}")]
     #[non_exhaustive]
     PacketCount {
         /// The request's number.
         seqnum: u32,
         /// The number in the header.
         found: i32,
-        /// The number of the request, which it must be, or the limit.
+        /// The most there may be.
+        limit: u32,
+    },
+    /// A reply with another number of isochronous packets than its request.
+    #[error(
+        "request {seqnum}: reply with {found} isochronous packets, expected exactly {expected}"
+    )]
+    #[non_exhaustive]
+    OtherPacketCount {
+        /// The request's number.
+        seqnum: u32,
+        /// The number in the reply's header.
+        found: i32,
+        /// The number in the request's.
         expected: u32,
     },
     /// An isochronous packet outside its buffer, longer than asked, or not where the request had
@@ -182,6 +195,14 @@ pub enum ProtocolError {
     #[error("reply to request {seqnum}, which is not in flight")]
     #[non_exhaustive]
     UnknownSeqnum {
+        /// The number.
+        seqnum: u32,
+    },
+    /// A reply to a request or an unlink before its header was wholly written: the server cannot
+    /// have read it.
+    #[error("reply to request {seqnum}, which was not sent yet")]
+    #[non_exhaustive]
+    Unsent {
         /// The number.
         seqnum: u32,
     },

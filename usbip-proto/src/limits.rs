@@ -11,7 +11,8 @@
 #[non_exhaustive]
 pub struct Limits {
     /// The longest transfer, in bytes; a longer one ends the session. Default 16 MiB, what Linux
-    /// lets a program submit at once.
+    /// lets a program submit at once. More than `i32::MAX`, which the wire has no number for, means
+    /// that.
     pub max_transfer: u32,
     /// Transfers in flight at a server; one more is answered with
     /// [`Status::NO_MEMORY`](usb_transfer::Status::NO_MEMORY). Default 1024: drivers keep 1 to
@@ -21,8 +22,9 @@ pub struct Limits {
     /// more is answered in the same way. Default 64 MiB: four of the longest, or 500 of the
     /// 120 KiB that usb-storage asks for at once. Payloads are parts of the receive
     /// buffer and may keep more of it alive: each as much again as it is long, and 64 of them
-    /// 256 KiB ([`ReadAhead`](usb_transfer::ReadAhead)). So a client makes a server hold twice this
-    /// limit and 16 MiB at worst, beside a receive buffer of 512 KiB or one message.
+    /// 256 KiB ([`ReadAhead`](usb_transfer::ReadAhead)). Lists of packets are kept for reuse, 32 of
+    /// them. So a client makes a server hold twice this limit, 16 MiB, and 1 MiB of such lists at
+    /// worst, beside a receive buffer of 512 KiB or one message.
     pub max_in_flight_bytes: u64,
     /// Packets of an isochronous transfer; more end the session. Default 1024, the kernel's own
     /// limit (`drivers/usb/usbip/usbip_common.h`, `USBIP_MAX_ISO_PACKETS`).

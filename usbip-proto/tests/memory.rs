@@ -10,10 +10,12 @@ mod common;
 use bytes::{Buf, Bytes, BytesMut};
 use common::{DEVICE, Submit};
 use testkit::{allocations, kept_bytes};
-use usb_descriptors::Speed;
-use usb_transfer::{Frontend, HostEvent, Payload, Step, Transfer, TxQueue, Wire};
+use usb_descriptors::{EndpointAddress, Speed};
+use usb_transfer::{
+    Frontend, Function, HostEvent, Payload, Step, Transfer, TransferIds, TxQueue, Wire,
+};
 use usbip_proto::server::Session;
-use usbip_proto::{DeviceId, Limits};
+use usbip_proto::{DeviceId, Limits, client};
 
 #[global_allocator]
 static ALLOCATOR: testkit::CountingAllocator = testkit::CountingAllocator;
@@ -245,7 +247,7 @@ fn held_payloads_keep_no_more_alive_than_the_limits_say() {
         let mut held = Vec::with_capacity(600);
         let (kept, ()) = kept_bytes(|| {
             // A long one among short ones keeps the room for long ones. One in sixteen is held.
-            let lengths = (0..9600).map(|number| if number % 60 == 1 { 400_000 } else { length });
+            let lengths = (0..9600).map(|number| if number % 60 == 1 { 200_000 } else { length });
             let mut number = 0;
             write_all(&mut session, &mut rx, lengths, |session, transfer| {
                 number += 1;
@@ -261,6 +263,89 @@ fn held_payloads_keep_no_more_alive_than_the_limits_say() {
         let most = 2 * payloads + 64 * (256 << 10) + (1 << 20);
         assert!(kept as usize <= most, "{kept} for {payloads} bytes held");
     }
+}
+
+/// The bound that `client::Session` states.
+#[test]
+fn payloads_of_replies_keep_no_more_alive_than_is_said() {
+    const ASKED: usize = 3200;
+    for length in [16 << 10, 17_000] {
+        let device = DeviceId::from_u32(DEVICE);
+        let mut session = client::Session::new(device, Speed::High, Limits::default());
+        let (mut rx, mut ids) = (BytesMut::new(), TransferIds::default());
+        // A long one among short ones keeps the room for long ones. One in sixteen is held.
+        let length_of = |number: usize| if number % 60 == 1 { 200_000 } else { length };
+        for number in 0..ASKED {
+            let (id, endpoint) = (ids.mint(), EndpointAddress::from_byte(0x81));
+            session.submit(Transfer::data_in(id, endpoint, length_of(number)));
+        }
+        drain(session.tx());
+        let mut held = Vec::with_capacity(ASKED);
+        let (kept, ()) = kept_bytes(|| {
+            let (mut number, mut message, mut sent) = (0, Vec::new(), 0);
+            let mut replied = 0;
+            while replied < ASKED {
+                match session.receive(&mut rx).unwrap() {
+                    Step::Ready => {
+                        let event = session.poll();
+                        replied += 1;
+                        held.extend(event.filter(|_| replied % 16 == 0));
+                    }
+                    Step::Io(_) => {
+                        // A read fills the room there is.
+                        while rx.len() < rx.capacity() && (number < ASKED || sent < message.len()) {
+                            if sent == message.len() {
+                                let length = length_of(number);
+                                number += 1;
+                                message =
+                                    common::ret(3, number as u32, 0, length as i32, 0).to_vec();
+                                message.resize(48 + length as usize, 7);
+                                sent = 0;
+                            }
+                            let now = (rx.capacity() - rx.len()).min(message.len() - sent);
+                            rx.extend_from_slice(&message[sent..sent + now]);
+                            sent += now;
+                        }
+                    }
+                }
+            }
+        });
+        let payloads = held.len() * length as usize;
+        let most = 2 * payloads + 64 * (256 << 10) + (1 << 20);
+        assert!(kept as usize <= most, "{kept} for {payloads} bytes held");
+    }
+}
+
+/// Of isochronous transfers no more lists are kept than `Limits` says.
+#[test]
+fn lists_of_packets_are_kept_to_a_limit() {
+    let mut session = session();
+    let mut rx = BytesMut::new();
+    let mut pending = Vec::new();
+    for seqnum in 0..200 {
+        let head = Submit {
+            // Lengths that grow, so that lists grow too.
+            packets: 513 + seqnum as i32 * 2,
+            ..Submit::new(seqnum, 1, 3, 0)
+        };
+        rx.extend_from_slice(&head.header());
+        rx.resize(rx.len() + 16 * head.packets as usize, 0);
+        assert_eq!(session.receive(&mut rx).unwrap(), Step::Ready);
+        let Some(HostEvent::Submit(transfer)) = session.poll() else {
+            panic!()
+        };
+        pending.push(transfer);
+        if pending.len() == 40 {
+            for transfer in pending.drain(..) {
+                session.complete(transfer.complete_in(Bytes::new()));
+            }
+            drain(session.tx());
+        }
+    }
+    let lists = session.footprint() - session.tx().footprint();
+    assert!(lists > 32 * 513 * 16, "they are counted: {lists}");
+    let table = 64 * 128;
+    assert!(lists <= (1 << 20) + table, "{lists}");
 }
 
 #[test]

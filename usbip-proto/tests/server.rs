@@ -103,21 +103,21 @@ fn broken_requests_end_the_session_and_are_named() {
                 packets: -2,
                 ..good
             },
-            "request 7: -2 isochronous packets, expected 1024 at most",
+            "request 7: -2 isochronous packets, limit 1024",
         ),
         (
             Submit {
                 packets: 1025,
                 ..good
             },
-            "request 7: 1025 isochronous packets, expected 1024 at most",
+            "request 7: 1025 isochronous packets, limit 1024",
         ),
         (
             Submit {
                 packets: i32::MAX,
                 ..good
             },
-            "request 7: 2147483647 isochronous packets, expected 1024 at most",
+            "request 7: 2147483647 isochronous packets, limit 1024",
         ),
         (
             Submit {
@@ -125,7 +125,7 @@ fn broken_requests_end_the_session_and_are_named() {
                 endpoint: 0,
                 ..good
             },
-            "request 7: 1 isochronous packets, expected 0 at most",
+            "request 7: 1 isochronous packets, limit 0",
         ),
     ];
     for (submit, expected) in cases {

@@ -73,6 +73,16 @@ fn what_is_written_to_the_kernel() {
     assert_eq!(Detach { port: 16 }.to_string(), "16");
 }
 
+/// CVE-2017-16911: it was an address of the kernel's memory.
+#[test]
+fn the_socket_column_is_not_kept() {
+    let port = |socket: u32| {
+        let line = format!("hs  0000 006 003 00010002 {socket:06} 3-1");
+        Ports::parse(&line).unwrap()
+    };
+    assert_eq!(port(3), port(4_000_000_000));
+}
+
 #[test]
 fn other_text_is_refused_by_line() {
     let error = Ports::parse("hub port\nhs  0000 006\n").unwrap_err();

@@ -106,8 +106,9 @@ impl Handshake {
 
     /// The devices of the list that are in `rx`. The iterator ends behind the last that is whole, so
     /// it may be asked for again when more was received; what else the server said is left to be
-    /// [polled](Self::poll), the end of the list too. A list that breaks the protocol gives one
-    /// error.
+    /// [polled](Self::poll), the end of the list too. Over a list that breaks the protocol it ends
+    /// with the error, and one that is asked for later gives the same again, as
+    /// [`receive`](Wire::receive) does.
     ///
     /// ```
     /// use bytes::BytesMut;

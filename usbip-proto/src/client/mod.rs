@@ -5,6 +5,8 @@
 //! one.
 
 mod handshake;
+mod request;
+mod seqnums;
 mod session;
 
 pub use handshake::{Devices, Handshake, HandshakeEvent};

@@ -3,13 +3,15 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use usb_descriptors::{Direction, SetupPacket, Speed, feature, request};
 use usb_transfer::{
     Actual, Completion, Function, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status, Step,
     Transfer, TransferId, TxQueue, Wire,
 };
 
+use super::request::{Reply, Request, Unlink};
+use super::seqnums::Seqnums;
 use crate::session::{self, End, Io, Message};
 use crate::wire::urb::{self, Header};
 use crate::wire::{iso, skip};
@@ -26,7 +28,20 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// | RET_SUBMIT, then RET_UNLINK | the real result; the RET_UNLINK is dropped |
 ///
 /// A transfer that is longer than [`Limits::max_transfer`], or whose isochronous packets are too
-/// many or outside its data, is answered with [`Status::INVALID`] and not sent. The session reads always: what may come is bounded by what was asked for.
+/// many or outside its data, is answered with [`Status::INVALID`] and not sent.
+///
+/// The session reads always: what may come is bounded by what was asked for, and only what was
+/// *sent* was asked for. A reply to a request whose header was not wholly taken from
+/// [`tx`](Wire::tx) ends the session with [`ProtocolError::Unsent`]; else a server that never reads
+/// could have its client ask on and on. The payload need not be taken: a device may refuse it by its
+/// header. So [`advance`](Buf::advance) the queue by what the stream took before what came of it is
+/// received.
+///
+/// Isochronous data is handed on as it came, packed:
+/// [`Completion::packets_in`](usb_transfer::Completion::packets_in) says where each piece belongs. A payload that is
+/// kept keeps twice its length of the receive buffer alive at most, those that came while fewer than
+/// 64 requests were in flight sixteen times their length, or 256 KiB each
+/// ([`ReadAhead`](usb_transfer::ReadAhead)).
 ///
 /// ```
 /// use bytes::{Buf, BytesMut};
@@ -37,7 +52,8 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// let mut remote = Session::new(DeviceId::new(1, 2), Speed::High, Limits::default());
 /// let mut ids = TransferIds::default();
 /// remote.submit(Transfer::data_in(ids.mint(), EndpointAddress::from_byte(0x81), 2));
-/// assert_eq!(remote.tx().remaining(), 48); // to be written
+/// assert_eq!(remote.tx().remaining(), 48);
+/// remote.tx().advance(48); // written
 ///
 /// let mut rx = BytesMut::new(); // RET_SUBMIT 1, status 0, 2 bytes
 /// for word in [3u32, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0] {
@@ -55,8 +71,8 @@ pub struct Session {
     speed: Speed,
     limits: Limits,
     seqnums: Seqnums,
-    /// Nothing was asked since the start or the last reset.
-    is_fresh: bool,
+    /// Nothing was asked since a port reset.
+    is_reset: bool,
     /// In order of submission.
     in_flight: VecDeque<Request>,
     /// Requests that an unlink ended, whose replies careless servers still send; the latest few.
@@ -64,32 +80,9 @@ pub struct Session {
     event: Option<FunctionEvent>,
     /// Completions that no reply brought.
     own: VecDeque<Completion>,
+    /// Bytes that were ever queued for writing.
+    queued: u64,
     io: Io,
-}
-
-/// What reading the reply to a request needs to know: replies carry no direction.
-#[derive(Debug)]
-struct Request {
-    seqnum: u32,
-    /// `None`: the session's own request, whose reply is nobody's.
-    id: Option<TransferId>,
-    direction: Direction,
-    length: u32,
-    packets: Vec<IsoPacket>,
-    unlink: Option<u32>,
-}
-
-/// Numbers of requests and unlinks, from 1 like the kernel's.
-#[derive(Debug, Default)]
-struct Seqnums {
-    last: u32,
-}
-
-impl Seqnums {
-    fn mint(&mut self) -> u32 {
-        self.last = self.last.wrapping_add(1);
-        self.last
-    }
 }
 
 /// What a RET_SUBMIT is about.
@@ -102,6 +95,8 @@ impl Session {
     /// Replies to unlinked requests that are recognised late. More are in flight only at servers
     /// that answer 0 to every unlink and are that far behind.
     const MAX_BURIED: usize = 64;
+    /// Port resets that a server has not answered; more are not sent.
+    const MAX_RESETS: usize = 64;
 
     /// A session for a device that runs at `speed`; `device_id` and speed are those of the
     /// [`DeviceRecord`](crate::DeviceRecord) that the server gave.
@@ -115,12 +110,15 @@ impl Session {
             device_id,
             speed,
             limits,
-            seqnums: Seqnums::default(),
-            is_fresh: false,
+            seqnums: Seqnums::starting_at(1),
+            // usbip-host resets a device behind each client, but not before the first; others
+            // never do.
+            is_reset: false,
             in_flight: VecDeque::new(),
             buried: VecDeque::new(),
             event: None,
             own: VecDeque::new(),
+            queued: tx.remaining() as u64,
             // It always reads: what comes is bounded by what was asked for.
             io: Io::new(tx, usize::MAX),
         }
@@ -132,8 +130,27 @@ impl Session {
         self.device_id
     }
 
+    fn mint(&mut self) -> u32 {
+        let (in_flight, buried) = (&self.in_flight, &self.buried);
+        let used = || in_flight.iter().chain(buried).flat_map(Request::seqnums);
+        self.seqnums.mint(used)
+    }
+
+    /// Queues a header, and says where it ends.
+    fn put(&mut self, header: &Header) -> u64 {
+        header.put(&mut self.io.tx);
+        self.queued = self.queued.saturating_add(Header::LENGTH as u64);
+        self.queued
+    }
+
+    /// Whether a header that ends there was wholly taken from the queue.
+    fn was_sent(&self, header_end: u64) -> bool {
+        let unsent = self.io.tx.remaining() as u64;
+        header_end.saturating_add(unsent) <= self.queued
+    }
+
     fn request(&mut self, id: Option<TransferId>, transfer: Transfer) {
-        let seqnum = self.seqnums.mint();
+        let seqnum = self.mint();
         let direction = transfer.payload.direction();
         let length = u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX);
         let wire_direction = match direction {
@@ -167,7 +184,8 @@ impl Session {
             Kind::Isochronous(packets) => packets,
         };
         header.packets = i32::try_from(packets.len()).unwrap_or(i32::MAX).into();
-        header.put(&mut self.io.tx);
+        let header_end = self.put(&header);
+        let before = self.io.tx.remaining();
         if let Payload::Out(data) = transfer.payload {
             self.io.tx.put(data);
         }
@@ -183,12 +201,15 @@ impl Session {
                 &mut self.io.tx,
             );
         }
+        let behind = self.io.tx.remaining().saturating_sub(before);
+        self.queued = self.queued.saturating_add(behind as u64);
         self.in_flight.push_back(Request {
             seqnum,
             id,
             direction,
             length,
             packets,
+            header_end,
             unlink: None,
         });
     }
@@ -206,10 +227,9 @@ impl Session {
 
     /// Whether the wire and the kernel's server take it: what they refuse ends the session.
     fn can_send(&self, transfer: &Transfer) -> bool {
-        let (length, limit) = (
-            transfer.payload.len() as u64,
-            u64::from(self.limits.max_transfer),
-        );
+        // The field is an `i32`.
+        let limit = self.limits.max_transfer.min(i32::MAX as u32);
+        let (length, limit) = (transfer.payload.len() as u64, u64::from(limit));
         let fits = |packet: &IsoPacket| {
             u64::from(packet.offset).saturating_add(u64::from(packet.length)) <= length
         };
@@ -227,29 +247,29 @@ impl Session {
 
     /// Asks once for the end of a request that is not the session's own.
     fn unlink(&mut self, at: usize) {
-        let Some(request) = self
-            .in_flight
-            .get_mut(at)
-            .filter(|each| each.id.is_some() && each.unlink.is_none())
-        else {
+        let target = self.in_flight.get(at);
+        let target = target.filter(|each| each.id.is_some() && each.unlink.is_none());
+        let Some(target) = target.map(|request| request.seqnum) else {
             return;
         };
-        let seqnum = self.seqnums.mint();
-        request.unlink = Some(seqnum);
-        Header::cmd_unlink(seqnum, self.device_id.to_u32(), request.seqnum).put(&mut self.io.tx);
+        let seqnum = self.mint();
+        let header_end = self.put(&Header::cmd_unlink(seqnum, self.device_id.to_u32(), target));
+        if let Some(request) = self.in_flight.get_mut(at) {
+            request.unlink = Some(Unlink { seqnum, header_end });
+        }
     }
 
     fn target(&self, seqnum: u32) -> Result<(Target, &Request), ProtocolError> {
-        let find = |requests: &VecDeque<Request>| {
-            requests.iter().position(|request| request.seqnum == seqnum)
-        };
-        let in_flight = find(&self.in_flight)
-            .and_then(|at| Some((Target::InFlight(at), self.in_flight.get(at)?)));
-        in_flight
-            .or_else(|| {
-                find(&self.buried).and_then(|at| Some((Target::Buried(at), self.buried.get(at)?)))
-            })
-            .ok_or(ProtocolError::UnknownSeqnum { seqnum })
+        let is_meant = |(_, request): &(usize, &Request)| request.seqnum == seqnum;
+        if let Some((at, request)) = self.in_flight.iter().enumerate().find(is_meant) {
+            if !self.was_sent(request.header_end) {
+                return Err(ProtocolError::Unsent { seqnum });
+            }
+            return Ok((Target::InFlight(at), request));
+        }
+        let buried = self.buried.iter().enumerate().find(is_meant);
+        let (at, request) = buried.ok_or(ProtocolError::UnknownSeqnum { seqnum })?;
+        Ok((Target::Buried(at), request))
     }
 
     fn ret_submit(
@@ -258,8 +278,9 @@ impl Session {
         target: &Target,
         rx: &mut BytesMut,
     ) -> Result<(), ProtocolError> {
+        let (length, held) = (reply.payload as usize, self.in_flight.len());
         let read_ahead = &self.io.read_ahead;
-        let payload = read_ahead.take_payload(rx, Header::LENGTH, reply.payload as usize, 0);
+        let payload = read_ahead.take_payload(rx, Header::LENGTH, length, held);
         let length = reply.packets.saturating_mul(iso::LENGTH);
         let at = match *target {
             Target::Buried(at) => {
@@ -288,14 +309,19 @@ impl Session {
         Ok(())
     }
 
-    fn ret_unlink(&mut self, seqnum: u32, status: Status) {
-        let unlinked = |request: &Request| request.unlink == Some(seqnum);
-        let Some(at) = self.in_flight.iter().position(unlinked) else {
+    fn ret_unlink(&mut self, seqnum: u32, status: Status) -> Result<(), ProtocolError> {
+        let unlinked = |request: &Request| request.unlink.filter(|each| each.seqnum == seqnum);
+        let mut in_flight = self.in_flight.iter().enumerate();
+        let Some((at, unlink)) = in_flight.find_map(|(at, each)| Some((at, unlinked(each)?)))
+        else {
             // Its target was answered before, or it is nobody's: vhci shrugs too.
-            return;
+            return Ok(());
         };
+        if !self.was_sent(unlink.header_end) {
+            return Err(ProtocolError::Unsent { seqnum });
+        }
         let Some(mut request) = self.in_flight.remove(at) else {
-            return;
+            return Ok(());
         };
         let status = if status.is_completed() {
             Status::CANCELLED
@@ -308,99 +334,7 @@ impl Session {
             self.buried.pop_front();
         }
         self.buried.push_back(request);
-    }
-}
-
-impl Request {
-    fn fail(&self, status: Status) -> Option<Completion> {
-        let packets = self.packets.iter().map(|packet| IsoPacket {
-            actual: 0,
-            status,
-            ..*packet
-        });
-        let completion = Completion::failed(self.id?, self.direction, status);
-        Some(completion.with_packets(packets.collect()))
-    }
-
-    /// Takes what became of the packets; offsets and lengths must come back as they were sent.
-    fn take_packets(&mut self, bytes: &[u8], actual: u32) -> Result<(), ProtocolError> {
-        if self.packets.is_empty() {
-            return Ok(());
-        }
-        let seqnum = self.seqnum;
-        let mut sum: u64 = 0;
-        for (index, (ours, theirs)) in self.packets.iter_mut().zip(iso::parse(bytes)).enumerate() {
-            let echoed = ours.offset == theirs.offset && ours.length == theirs.length;
-            if !echoed || theirs.actual > ours.length {
-                let (offset, length) = (theirs.offset, theirs.actual);
-                return Err(ProtocolError::Packet {
-                    seqnum,
-                    index,
-                    offset,
-                    length,
-                });
-            }
-            sum = sum.saturating_add(u64::from(theirs.actual));
-            *ours = theirs;
-        }
-        if sum != u64::from(actual) {
-            return Err(ProtocolError::PacketSum {
-                seqnum,
-                found: sum,
-                expected: actual,
-            });
-        }
         Ok(())
-    }
-}
-
-/// A checked RET_SUBMIT header.
-struct Reply {
-    status: Status,
-    /// Bytes moved, at most what was asked for.
-    actual: u32,
-    /// Bytes that follow: those moved IN.
-    payload: u32,
-    packets: usize,
-}
-
-impl Reply {
-    fn parse(header: &Header, request: &Request) -> Result<Self, ProtocolError> {
-        let seqnum = request.seqnum;
-        let (found, limit) = (header.length.get(), request.length);
-        let actual = u32::try_from(found).ok().filter(|actual| *actual <= limit);
-        let actual = actual.ok_or(ProtocolError::Length {
-            seqnum,
-            field: "actual_length",
-            found,
-            limit,
-        })?;
-        let (found, packets) = (header.packet_count(), request.packets.len());
-        if usize::try_from(found).ok() != Some(packets) {
-            let expected = u32::try_from(packets).unwrap_or(u32::MAX);
-            return Err(ProtocolError::PacketCount {
-                seqnum,
-                found,
-                expected,
-            });
-        }
-        let payload = match request.direction {
-            Direction::Out => 0,
-            Direction::In => actual,
-        };
-        Ok(Self {
-            status: header.status(),
-            actual,
-            payload,
-            packets,
-        })
-    }
-
-    const fn message_length(&self) -> usize {
-        let packets = self.packets.saturating_mul(iso::LENGTH);
-        Header::LENGTH
-            .saturating_add(self.payload as usize)
-            .saturating_add(packets)
     }
 }
 
@@ -433,7 +367,7 @@ impl End for Session {
                 let status = header.status();
                 self.io.read_ahead.record(Header::LENGTH, rx);
                 skip(rx, Header::LENGTH);
-                self.ret_unlink(seqnum, status);
+                self.ret_unlink(seqnum, status)?;
             }
             found => {
                 let expected = "3 (submitted) or 4 (unlinked)";
@@ -473,7 +407,7 @@ impl Function for Session {
         } else if !self.can_send(&transfer) {
             self.own.push_back(transfer.fail(Status::INVALID));
         } else {
-            self.is_fresh = false;
+            self.is_reset = false;
             self.request(Some(transfer.id), transfer);
         }
     }
@@ -489,13 +423,19 @@ impl Function for Session {
     }
 
     /// Unlinks what is in flight and asks the server for a port reset, which usbip-host performs.
-    /// A device that was asked nothing since the last reset needs no other.
+    /// A device that was asked nothing since the last reset needs no other; one that was just
+    /// imported does, since nothing says who had it before. A server that has left 64 unanswered is
+    /// asked for no more.
     fn reset(&mut self) {
-        if self.is_fresh || !self.io.is_open() {
+        if self.is_reset || !self.io.is_open() {
             return;
         }
-        self.is_fresh = true;
+        self.is_reset = true;
         (0..self.in_flight.len()).for_each(|at| self.unlink(at));
+        let own = self.in_flight.iter().filter(|each| each.id.is_none());
+        if own.count() >= Self::MAX_RESETS {
+            return;
+        }
         let setup = SetupPacket {
             request_type: usb_descriptors::RequestType(0x23),
             request: request::SET_FEATURE,
@@ -514,5 +454,44 @@ impl Function for Session {
             return Some(FunctionEvent::Complete(completion));
         }
         self.io.tells_end().then_some(FunctionEvent::Detached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use usb_descriptors::EndpointAddress;
+    use usb_transfer::TransferIds;
+
+    use super::*;
+
+    /// They outlive a round of the numbers: what waits for its reply, and what may still come late.
+    #[test]
+    fn numbers_of_what_waits_are_not_used_again() {
+        let mut ids = TransferIds::default();
+        let mut session = Session::new(DeviceId::default(), Speed::High, Limits::default());
+        let mut read = |session: &mut Session| {
+            let id = ids.mint();
+            session.submit(Transfer::data_in(id, EndpointAddress::from_byte(0x81), 8));
+            session.tx().clear();
+            id
+        };
+        let buried = read(&mut session);
+        session.cancel(buried);
+        session.tx().clear();
+        let unlinked = Header::ret_unlink(2, Status::COMPLETED);
+        let mut replies = TxQueue::new();
+        unlinked.put(&mut replies);
+        let mut rx = BytesMut::from(replies.chunk());
+        assert_eq!(session.receive(&mut rx), Ok(Step::Ready));
+        assert!(session.poll().is_some());
+        let waits = read(&mut session);
+        session.cancel(waits);
+        session.seqnums = Seqnums::come_round_to(0);
+        for _ in 0..3 {
+            read(&mut session);
+        }
+        let seqnums = session.in_flight.iter().map(|request| request.seqnum);
+        // 1 is buried, 3 waits, 4 unlinks it.
+        assert!(seqnums.eq([3, 0, 2, 5]));
     }
 }

@@ -446,18 +446,17 @@ impl Submit {
                 limit,
             })?;
         let found = header.packet_count();
-        let expected = if endpoint.is_control() {
+        let limit = if endpoint.is_control() {
             0
         } else {
             limits.max_iso_packets
         };
-        let packets = u32::try_from(found)
-            .ok()
-            .filter(|packets| *packets <= expected);
+        let packets = u32::try_from(found).ok();
+        let packets = packets.filter(|packets| *packets <= limit);
         let packets = packets.ok_or(ProtocolError::PacketCount {
             seqnum,
             found,
-            expected,
+            limit,
         })?;
         Ok(Self {
             seqnum,

@@ -73,6 +73,26 @@ pub fn unlink(seqnum: u32, target: u32) -> [u8; 48] {
     header
 }
 
+/// A RET_SUBMIT (3) or RET_UNLINK (4).
+pub fn ret(command: u32, seqnum: u32, status: i32, length: i32, packets: i32) -> [u8; 48] {
+    let mut header = [0; 48];
+    let words = [
+        command,
+        seqnum,
+        0,
+        0,
+        0,
+        status as u32,
+        length as u32,
+        0,
+        packets as u32,
+    ];
+    for (into, word) in header.chunks_exact_mut(4).zip(words) {
+        into.copy_from_slice(&word.to_be_bytes());
+    }
+    header
+}
+
 pub fn packet(offset: u32, length: u32) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..4].copy_from_slice(&offset.to_be_bytes());
