@@ -11,7 +11,7 @@ use bytes::Bytes;
 use host::{Host, SPEEDS, bytes, options};
 use proptest::prelude::*;
 use usb_descriptors::{SetupPacket, Speed, TransferType};
-use usb_functions::{Audio, AudioEvent, AudioLoopback, DeviceError, DeviceOptions};
+use usb_functions::{Audio, AudioEvent, AudioLoopback, DeviceError, DeviceOptions, Mouse};
 use usb_transfer::{Actual, Completion, Frame, Function, Status};
 
 const PLAYBACK: u8 = 1;
@@ -68,6 +68,23 @@ fn a_transfer_is_complete_when_its_last_packet_had_its_time() {
     assert_eq!(played.actual, Actual::Out(6 * 192));
     assert!(played.packets.iter().all(|packet| packet.actual == 192));
     assert_eq!(host.device.next_frame(), Some(Frame(1096)));
+}
+
+/// The number of packets says what a client takes an endpoint for; the endpoint knows better.
+#[test]
+fn what_does_not_fit_its_endpoint_stalls() {
+    let mut host = audio();
+    host.ask_out(OUT, sound(0, 1));
+    assert_eq!(host.completion().status, Status::STALL, "no packets");
+    host.ask_in(IN, 200);
+    assert_eq!(host.completion().status, Status::STALL, "no packets");
+    host.ask_packets(0x83, &[8], None);
+    assert_eq!(host.completion().status, Status::STALL, "no such endpoint");
+    let mut host = Host::new(Mouse::new(options()).unwrap());
+    host.ask_packets(0x81, &[8, 8], None);
+    let stalled = host.completion();
+    assert_eq!(stalled.status, Status::STALL, "packets, of an interrupt");
+    assert_eq!(stalled.packets.len(), 2);
 }
 
 #[test]
