@@ -1,7 +1,14 @@
 //! A webcam's configuration read into its tree – settings, endpoints and the descriptors between
 //! them – against nusb's parser, and the allocations of both.
+//!
+//! Both read in place, as far as they are asked. Asked is what a driver looks at: of each
+//! setting its number and class, how many descriptors belong to it, and of each endpoint its
+//! address and size; the sums of both are the same. Class descriptors are counted and not read,
+//! because nusb has no views of them. Each walks a setting once to find its end and once to count;
+//! for endpoints nusb walks it once more, and ours goes on where the first walk met the first one.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use benches::{criterion, webcam};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -60,7 +67,26 @@ fn parse(criterion: &mut Criterion) {
     group.bench_function("ours", |bencher| bencher.iter(|| ours(black_box(&bytes))));
     group.bench_function("nusb", |bencher| bencher.iter(|| nusb(black_box(&bytes))));
     group.finish();
+    // What else the machine does falls on both: the least of rounds in turn is what they cost.
+    let mut least = [Duration::MAX; 2];
+    for _ in 0..500 {
+        for (parser, least) in [ours, nusb].into_iter().zip(&mut least) {
+            let start = Instant::now();
+            for _ in 0..ROUND {
+                black_box(parser(black_box(&bytes)));
+            }
+            *least = start.elapsed().min(*least);
+        }
+    }
+    let [ours, nusb] = least.map(|least| least.as_secs_f64() * 1e9 / f64::from(ROUND));
+    println!(
+        "least of rounds in turn: {ours:.0} ns ours, {nusb:.0} ns nusb's, ratio {:.2}",
+        ours / nusb
+    );
 }
+
+/// How often each parses before it is the other's turn.
+const ROUND: u32 = 1000;
 
 criterion_group! {
     name = benches;

@@ -57,7 +57,7 @@ allowed() {
     uvc-[^ ]* ours: VideoControl Endpoint:.*
     uvc-[^ ]* lsusb: VideoStreaming Interface: (bFlags 0|b(ColorPrimaries|TransferCharacteristics|MatrixCoefficients) . \(.*\))
     uvc-[^ ]* ours: VideoStreaming Interface: (bFlags 0x00|b(ColorPrimaries|TransferCharacteristics|MatrixCoefficients) . [^(].*)
-# It reads this bit of MJPEG the other way round than of uncompressed video; we read both as it reads the latter.
+# It reads this bit of MJPEG the other way round than of uncompressed video. Both payload specifications have 0 for two fields.
     uvc-[^ ]* lsusb: VideoStreaming Interface: Fields per frame: 1 fields
     uvc-[^ ]* ours: VideoStreaming Interface: Fields per frame: 2 fields
 # QEMU's sound card states protocol 4, which Linux takes for audio class 1, as we do, and lsusb for a later one.
@@ -81,7 +81,7 @@ differing=$LAB_OUT/differences
 # shellcheck disable=SC2016 # awk's own variables
 lines() {
     awk '
-        /^(error|warning|info): |^at .* errors,/ { next }
+        /^(error|warning|info): |^at .* errors?,/ { next }
         { indent = match($0, /[^ ]/); gsub(/[ \t]+/, " "); sub(/^ /, ""); sub(/ $/, "") }
         /^$/ { next }
         skipping && indent > skipping { next }

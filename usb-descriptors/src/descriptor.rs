@@ -38,6 +38,8 @@ impl DescriptorType {
     pub const DEVICE_QUALIFIER: Self = Self(0x06);
     /// A configuration as it would be at the other of full and high speed.
     pub const OTHER_SPEED_CONFIGURATION: Self = Self(0x07);
+    /// Power of an interface, 15 bytes; obsolete.
+    pub const INTERFACE_POWER: Self = Self(0x08);
     /// On-The-Go, 3 bytes, 5 from 2.0 on.
     pub const OTG: Self = Self(0x09);
     /// Debug port, 4 bytes.
@@ -84,6 +86,7 @@ impl DescriptorType {
             Self::ENDPOINT => "endpoint",
             Self::DEVICE_QUALIFIER => "device qualifier",
             Self::OTHER_SPEED_CONFIGURATION => "other-speed configuration",
+            Self::INTERFACE_POWER => "interface power",
             Self::OTG => "OTG",
             Self::DEBUG => "debug",
             Self::SECURITY => "security",
@@ -215,26 +218,27 @@ impl<'a> Descriptors<'a> {
 impl<'a> Iterator for Descriptors<'a> {
     type Item = Descriptor<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let &declared = self.rest.first()?;
-        let declared = usize::from(declared);
-        let length = if declared < 2 {
-            self.rest.len()
-        } else {
-            declared.min(self.rest.len())
+        let (bytes, rest) = match self.rest.split_at_checked(declared.into()) {
+            Some(pieces) if declared >= 2 => pieces,
+            _ => incomplete(self.rest),
         };
-        let (bytes, rest) = self.rest.split_at_checked(length)?;
-        let descriptor = Descriptor {
-            bytes,
-            offset: self.offset,
-        };
+        let offset = self.offset;
         self.rest = rest;
-        self.offset = self.offset.saturating_add(length);
-        Some(descriptor)
+        self.offset = offset.saturating_add(bytes.len());
+        Some(Descriptor { bytes, offset })
     }
 }
 
 impl FusedIterator for Descriptors<'_> {}
+
+/// Out of line, so that the processor foresees where the next descriptor begins.
+#[cold]
+const fn incomplete(run: &[u8]) -> (&[u8], &[u8]) {
+    (run, &[])
+}
 
 #[cfg(test)]
 mod tests {

@@ -48,8 +48,8 @@ pub use listing::DeviceListing;
 pub use setup::{Recipient, RequestKind, RequestType, SetupPacket, feature, request};
 pub use speed::Speed;
 pub use standard::{
-    Debug, Encryption, Eusb2Companion, Hub, InterfaceAssociation, Key, Otg, Security,
-    SuperSpeedHub, SuperSpeedPlusCompanion, WirelessCompanion,
+    Debug, Encryption, Eusb2Companion, Hub, InterfaceAssociation, InterfacePower, Key, Otg,
+    Security, SuperSpeedHub, SuperSpeedPlusCompanion, WirelessCompanion,
 };
 pub use string::{LanguageId, StringDescriptor};
 pub use tree::{ConfigurationTree, DeviceLine};

@@ -17,6 +17,22 @@ views! {
         string: u8 = "iFunction", Text, "index of its string";
     }
 
+    /// What an interface saves by sleeping, and how long it takes to wake, read in place; obsolete
+    /// (USB 2.0, table 9-5, footnote; Interface Power Management 1.0, with the fields of Windows'
+    /// `USB_INTERFACE_POWER_DESCRIPTOR`).
+    InterfacePower "Interface Power" () 15 {
+        capabilities: u8 = "bmCapabilitiesFlags", Hex, "states it knows, and those that it wakes from";
+        bus_saving_d1: u8 = "bBusPowerSavingD1", Decimal, "power of the bus that it saves in D1";
+        self_saving_d1: u8 = "bSelfPowerSavingD1", Decimal, "power of its own that it saves in D1";
+        bus_saving_d2: u8 = "bBusPowerSavingD2", Decimal, "power of the bus that it saves in D2";
+        self_saving_d2: u8 = "bSelfPowerSavingD2", Decimal, "power of its own that it saves in D2";
+        bus_saving_d3: u8 = "bBusPowerSavingD3", Decimal, "power of the bus that it saves in D3";
+        self_saving_d3: u8 = "bSelfPowerSavingD3", Decimal, "power of its own that it saves in D3";
+        wake_d1: u16 = "TransitionTimeFromD1", Decimal, "how long it takes to wake from D1";
+        wake_d2: u16 = "TransitionTimeFromD2", Decimal, "how long it takes to wake from D2";
+        wake_d3: u16 = "TransitionTimeFromD3", Decimal, "how long it takes to wake from D3";
+    }
+
     /// What a device does of On-The-Go, read in place (OTG 2.0, table 6-1).
     Otg "OTG" () 3 {
         attributes: u8 = "bmAttributes", Bits(&[bit(0, "SRP (Session Request Protocol)"), bit(1, "HNP (Host Negotiation Protocol)"), bit(2, "ADP (Attach Detection Protocol)")]), "protocols it knows";
@@ -275,6 +291,7 @@ pub(crate) const fn layout(kind: DescriptorType) -> Option<&'static Layout> {
         DescriptorType::ENDPOINT => &ENDPOINT,
         DescriptorType::DEVICE_QUALIFIER => &QUALIFIER,
         DescriptorType::OTHER_SPEED_CONFIGURATION => &OTHER_SPEED,
+        DescriptorType::INTERFACE_POWER => InterfacePower::LAYOUT,
         DescriptorType::OTG => Otg::LAYOUT,
         DescriptorType::DEBUG => Debug::LAYOUT,
         DescriptorType::INTERFACE_ASSOCIATION => InterfaceAssociation::LAYOUT,

@@ -6,18 +6,14 @@
     reason = "a test that panics fails, and its numbers are small"
 )]
 
+mod common;
+
 use proptest::prelude::*;
+
+use common::{SPEEDS, packet_size};
 use usb_descriptors::build::{Configuration, Device, Endpoint, Interface, Synchronization, Usage};
 use usb_descriptors::lint::{Severity, lint};
 use usb_descriptors::{ClassCode, DeviceBytes, EndpointAddress, Speed};
-
-const SPEEDS: [Speed; 5] = [
-    Speed::Low,
-    Speed::Full,
-    Speed::High,
-    Speed::Super,
-    Speed::SuperPlus,
-];
 
 fn findings(bytes: &[u8], speed: Speed) -> Vec<String> {
     let mut found = Vec::new();
@@ -141,8 +137,7 @@ fn foreign_configurations_are_built_again() {
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
     let address = any::<u8>().prop_map(EndpointAddress::from_byte);
-    let size = prop_oneof![Just(8u16), Just(64), Just(512), Just(1024), any::<u16>()];
-    (address, size, any::<u32>(), any::<[u8; 6]>()).prop_map(
+    (address, packet_size(), any::<u32>(), any::<[u8; 6]>()).prop_map(
         |(address, size, interval, [kind, burst, packets, streams, sync, extra])| {
             let endpoint = match kind % 3 {
                 0 => Endpoint::bulk(address).streams(streams),

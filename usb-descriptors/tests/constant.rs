@@ -7,21 +7,16 @@
     reason = "a test that panics fails, and its numbers are small"
 )]
 
+mod common;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use common::{SPEEDS, packet_size};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use usb_descriptors::build::{self, BuildError, Synchronization, Usage, constant};
 use usb_descriptors::{ClassCode, DescriptorType, EndpointAddress, Speed};
-
-const SPEEDS: [Speed; 5] = [
-    Speed::Low,
-    Speed::Full,
-    Speed::High,
-    Speed::Super,
-    Speed::SuperPlus,
-];
 
 /// A headset: sound both ways with feedback, and keys.
 const HEADSET: constant::Configuration<'_> =
@@ -215,6 +210,13 @@ fn descriptors() -> impl Strategy<Value = Vec<u8>> {
         (id.clone(), id.clone()).prop_map(|(id, a)| vec![8, 0x24, 0x0b, id, 1, a, 0, 0]),
         // Jacks of MIDI.
         (id.clone(), id.clone()).prop_map(|(id, from)| vec![9, 0x24, 3, 1, id, 1, from, 1, 0]),
+        // A size of MJPEG with one interval.
+        (0u8..3).prop_map(|count| {
+            let mut frame = vec![0; 30];
+            frame[..3].copy_from_slice(&[30, 0x24, 7]);
+            frame[25] = count;
+            frame
+        }),
         (0u8..6).prop_map(|pipe| vec![4, 0x24, pipe, 0]),
         Just(vec![8, 0x31, 0, 0, 0, 4, 0, 0]),
         prop::collection::vec(any::<u8>(), 1..9).prop_map(|mut bytes| {
@@ -233,7 +235,6 @@ fn descriptors() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn pipe() -> impl Strategy<Value = Pipe> {
-    let size = prop_oneof![Just(8u16), Just(64), Just(512), Just(1024), any::<u16>()];
     let streams = prop_oneof![4 => Just(0u8), 1 => 0u8..6];
     let behind = prop_oneof![
         3 => Just(Vec::new()).boxed(),
@@ -243,7 +244,7 @@ fn pipe() -> impl Strategy<Value = Pipe> {
     (
         any::<[u8; 4]>(),
         0u8..8,
-        size,
+        packet_size(),
         any::<u32>(),
         streams,
         behind,
@@ -273,6 +274,7 @@ fn setting() -> impl Strategy<Value = Setting> {
         Just((1, 1, 0x20)),
         Just((1, 3, 0)),
         Just((0x0e, 1, 0)),
+        Just((0x0e, 2, 0)),
         Just((2, 2, 1)),
     ];
     let pipes = prop::collection::vec(pipe(), 0..5);
@@ -330,6 +332,7 @@ fn both_builders_make_and_refuse_the_same() {
         "entity-cycle",
         "entity-duplicate",
         "entity-source",
+        "frame-intervals",
         "header-interfaces",
         "hid-missing",
         "hid-report-length",
@@ -339,6 +342,15 @@ fn both_builders_make_and_refuse_the_same() {
         "union-absent",
     ];
     assert_eq!(refused.into_inner(), BTreeSet::from(rules));
-    let classes = [(1, 1), (1, 3), (2, 2), (3, 1), (8, 6), (0x0e, 1), (0xff, 0)];
+    let classes = [
+        (1, 1),
+        (1, 3),
+        (2, 2),
+        (3, 1),
+        (8, 6),
+        (0x0e, 1),
+        (0x0e, 2),
+        (0xff, 0),
+    ];
     assert_eq!(made.into_inner(), BTreeSet::from(classes));
 }

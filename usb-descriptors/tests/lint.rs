@@ -677,6 +677,21 @@ fn cases() -> Vec<(&'static str, Case, Case)> {
             audio(&[&INPUT, &[7, 0x24, 5, 3, 1, 4, 0], &[7, 0x24, 5, 4, 1, 1, 0]]),
         ),
         ("terminal-link", linked(2), linked(1)),
+        (
+            "frame-intervals",
+            video(&frame(7, 25, 0, 2)),
+            video(&frame(7, 25, 0, 3)),
+        ),
+        (
+            "frame-intervals",
+            video(&frame(5, 25, 2, 1)),
+            video(&frame(5, 25, 2, 2)),
+        ),
+        (
+            "frame-intervals",
+            video(&frame(0x11, 21, 0, 0)),
+            video(&frame(0x11, 21, 1, 1)),
+        ),
         ("pipe-usage", uas([1, 2, 3, 3]), uas([1, 2, 3, 4])),
         (
             "qualifier-missing",
@@ -697,6 +712,19 @@ fn cases() -> Vec<(&'static str, Case, Case)> {
             }),
         ),
     ]
+}
+
+/// A streaming interface of video with one descriptor.
+fn video(descriptor: &[u8]) -> Case {
+    high(&[&class(0, 0, 0, [0x0e, 2, 0]), descriptor])
+}
+
+/// A size of pictures that states `count` intervals at offset `at`, and has `there`.
+fn frame(subtype: u8, at: usize, count: u8, there: usize) -> Vec<u8> {
+    let mut frame = vec![0; 26 + 4 * there];
+    frame[..3].copy_from_slice(&[26 + 4 * there as u8, 0x24, subtype]);
+    frame[at] = count;
+    frame
 }
 
 trait WithValue {

@@ -209,7 +209,12 @@ fn summary(findings: &[Finding], speed: Speed) -> String {
         findings.iter().filter(of).count()
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    format!("at {speed}: {errors} errors, {warnings} warnings")
+    let plural = |count| if count == 1 { "" } else { "s" };
+    format!(
+        "at {speed}: {errors} error{}, {warnings} warning{}",
+        plural(errors),
+        plural(warnings)
+    )
 }
 
 fn coloured(finding: &Finding, colours: bool) -> String {

@@ -323,7 +323,8 @@ const PROCESSING: &[Bit] = &[
     bit(18, "Contrast, Auto"),
 ];
 
-/// UVC 1.5 uncompressed payload, table 3-1, `bmInterlaceFlags`.
+/// UVC 1.5 uncompressed and MJPEG payload, table 3-1, `bmInterlaceFlags`: of bit 1, 0 is two fields
+/// in both. (`lsusb` reads it the other way round for MJPEG.)
 const INTERLACE: &[Bit] = &[
     bit(0, "Interlaced stream or variable: Yes"),
     Bit {
@@ -375,6 +376,23 @@ const FRAME: &[Bit] = &[
     },
     bit(1, "Fixed frame-rate"),
 ];
+
+/// Whether a frame descriptor has fewer intervals than it states: a count, or 0 for a range, which
+/// takes three (UVC 1.5 uncompressed, MJPEG and frame-based payload, tables 3-2 to 3-4; H.264
+/// payload, table 3-2, which has no range).
+pub(crate) const fn lacks_intervals(frame: &[u8]) -> bool {
+    let (at, before, range) = match frame {
+        [_, _, 0x05 | 0x07, ..] => (25, 26usize, 3),
+        [_, _, 0x11, ..] => (21, 26, 3),
+        [_, _, 0x14, ..] => (43, 44, 0),
+        _ => return false,
+    };
+    let Some((_, [count, ..])) = frame.split_at_checked(at) else {
+        return false;
+    };
+    let count = if *count == 0 { range } else { *count as usize };
+    frame.len() < before.saturating_add(count.saturating_mul(4))
+}
 
 family! {
     /// Class descriptors of a control interface (UVC 1.5, A.5).

@@ -6,7 +6,7 @@ use core::iter::FusedIterator;
 use zerocopy::byteorder::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::groups::{ClassDescriptors, Groups};
+use super::groups::{self, ClassDescriptors};
 use crate::{
     ClassCode, DescriptorType, Descriptors, EndpointAddress, Placement, Speed,
     SuperSpeedPlusCompanion, TransferType,
@@ -19,30 +19,30 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Endpoints<'a> {
     class: ClassCode,
-    groups: Groups<'a>,
+    rest: &'a [u8],
 }
 
 impl<'a> Endpoints<'a> {
-    pub(super) const fn new(class: ClassCode, groups: Groups<'a>) -> Self {
-        Self { class, groups }
+    pub(super) const fn new(class: ClassCode, run: &'a [u8]) -> Self {
+        Self { class, rest: run }
     }
 }
 
 impl<'a> Iterator for Endpoints<'a> {
     type Item = Endpoint<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (head, bytes) = self.groups.next()?;
-            if let Ok((layout, _)) = EndpointLayout::ref_from_prefix(head.bytes()) {
-                let class = self.class;
-                return Some(Endpoint {
-                    layout,
-                    bytes,
-                    class,
-                });
-            }
-        }
+        use DescriptorType as Type;
+        let (run, behind) = groups::find(self.rest, Type::ENDPOINT, Endpoint::LENGTH)?;
+        let (layout, _) = EndpointLayout::ref_from_prefix(run).ok()?;
+        self.rest =
+            groups::from(behind, Type::ENDPOINT, Type::INTERFACE_ASSOCIATION).unwrap_or(&[]);
+        Some(Endpoint {
+            layout,
+            bytes: groups::before(run, self.rest),
+            class: self.class,
+        })
     }
 }
 

@@ -2,51 +2,48 @@
 
 use core::iter::FusedIterator;
 
-use crate::{
-    ClassCode, ClassDescriptor, Descriptor, DescriptorType, Descriptors, Placement, standard,
-};
+use crate::{ClassCode, ClassDescriptor, DescriptorType, Descriptors, Placement, standard};
 
-/// Splits a run into groups that start at a descriptor of one type and end before the next of it
-/// or before one of the types in `ends`.
-#[derive(Clone, Debug)]
-pub(super) struct Groups<'a> {
-    walk: Descriptors<'a>,
-    run: &'a [u8],
-    starts: DescriptorType,
-    ends: &'static [DescriptorType],
+/// What begins with the first complete descriptor of a type and of at least `minimum` bytes; and
+/// what follows that descriptor.
+#[inline]
+pub(super) fn find(mut run: &[u8], kind: DescriptorType, minimum: usize) -> Option<(&[u8], &[u8])> {
+    while let &[declared, code, ..] = run {
+        let behind = behind(run, declared)?;
+        if DescriptorType(code) == kind && usize::from(declared) >= minimum {
+            return Some((run, behind));
+        }
+        run = behind;
+    }
+    None
 }
 
-impl<'a> Groups<'a> {
-    pub(super) const fn new(
-        run: &'a [u8],
-        starts: DescriptorType,
-        ends: &'static [DescriptorType],
-    ) -> Self {
-        Self {
-            walk: Descriptors::new(run),
-            run,
-            starts,
-            ends,
+/// What begins with the first descriptor, whole or not, of one of two types.
+#[inline]
+pub(super) fn from(mut run: &[u8], kind: DescriptorType, or: DescriptorType) -> Option<&[u8]> {
+    while let &[declared, code, ..] = run {
+        if DescriptorType(code) == kind || DescriptorType(code) == or {
+            return Some(run);
         }
+        run = behind(run, declared)?;
     }
+    None
+}
 
-    /// The next group: its first descriptor, and all its bytes.
-    pub(super) fn next(&mut self) -> Option<(Descriptor<'a>, &'a [u8])> {
-        let starts = self.starts;
-        let head = self
-            .walk
-            .find(|item| item.descriptor_type() == Some(starts) && item.is_complete())?;
-        let mut end = head.offset().saturating_add(head.bytes().len());
-        loop {
-            let kind = self.walk.rest().get(1).copied().map(DescriptorType);
-            if kind == Some(starts) || kind.is_some_and(|kind| self.ends.contains(&kind)) {
-                break;
-            }
-            let Some(item) = self.walk.next() else { break };
-            end = item.offset().saturating_add(item.bytes().len());
-        }
-        Some((head, self.run.get(head.offset()..end)?))
+/// What stands before `rest`, the end of the run.
+#[inline]
+pub(super) fn before<'a>(run: &'a [u8], rest: &[u8]) -> &'a [u8] {
+    run.get(..run.len().saturating_sub(rest.len()))
+        .unwrap_or(run)
+}
+
+/// What follows a descriptor of that length, where it is complete.
+#[inline]
+fn behind(run: &[u8], declared: u8) -> Option<&[u8]> {
+    if declared < 2 {
+        return None;
     }
+    run.get(declared.into()..)
 }
 
 /// The class descriptors of an [interface](super::Interface::class_descriptors) or an
@@ -59,7 +56,7 @@ pub struct ClassDescriptors<'a> {
 }
 
 impl<'a> ClassDescriptors<'a> {
-    /// `run` begins with the interface or endpoint itself.
+    /// `run` begins with the interface or endpoint itself, and has no other.
     pub(super) fn new(run: &'a [u8], class: ClassCode, placement: Placement) -> Self {
         let mut walk = Descriptors::new(run);
         walk.next();
@@ -75,17 +72,11 @@ impl<'a> Iterator for ClassDescriptors<'a> {
     type Item = ClassDescriptor<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let item = self.walk.next()?;
-            match item.descriptor_type() {
-                Some(DescriptorType::ENDPOINT) => {
-                    self.walk = Descriptors::new(&[]);
-                    return None;
-                }
-                Some(kind) if standard::layout(kind).is_some() => {}
-                _ => return Some(ClassDescriptor::read(self.class, self.placement, item)),
-            }
-        }
+        let item = self.walk.find(|item| {
+            let kind = item.descriptor_type();
+            kind.and_then(standard::layout).is_none()
+        })?;
+        Some(ClassDescriptor::read(self.class, self.placement, item))
     }
 }
 

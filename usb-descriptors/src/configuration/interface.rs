@@ -6,7 +6,7 @@ use core::iter::FusedIterator;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::endpoint::Endpoints;
-use super::groups::{ClassDescriptors, Groups};
+use super::groups::{self, ClassDescriptors};
 use crate::{ClassCode, DescriptorType, Descriptors, Placement};
 
 /// The alternate settings of a configuration's interfaces:
@@ -16,25 +16,30 @@ use crate::{ClassCode, DescriptorType, Descriptors, Placement};
 /// does; [`Configuration::descriptors`](super::Configuration::descriptors) still shows it.
 #[derive(Clone, Debug)]
 pub struct Interfaces<'a> {
-    groups: Groups<'a>,
+    rest: &'a [u8],
 }
 
 impl<'a> Interfaces<'a> {
-    pub(super) const fn new(groups: Groups<'a>) -> Self {
-        Self { groups }
+    pub(super) const fn new(run: &'a [u8]) -> Self {
+        Self { rest: run }
     }
 }
 
 impl<'a> Iterator for Interfaces<'a> {
     type Item = Interface<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (head, bytes) = self.groups.next()?;
-            if let Ok((layout, _)) = InterfaceLayout::ref_from_prefix(head.bytes()) {
-                return Some(Interface { layout, bytes });
-            }
-        }
+        use DescriptorType as Type;
+        let (run, behind) = groups::find(self.rest, Type::INTERFACE, Interface::LENGTH)?;
+        let (layout, _) = InterfaceLayout::ref_from_prefix(run).ok()?;
+        let endpoints = groups::from(behind, Type::ENDPOINT, Type::INTERFACE).unwrap_or(&[]);
+        self.rest = groups::from(endpoints, Type::INTERFACE, Type::INTERFACE).unwrap_or(&[]);
+        Some(Interface {
+            layout,
+            bytes: groups::before(run, self.rest),
+            endpoints: groups::before(endpoints, self.rest),
+        })
     }
 }
 
@@ -69,6 +74,8 @@ struct InterfaceLayout {
 pub struct Interface<'a> {
     layout: &'a InterfaceLayout,
     bytes: &'a [u8],
+    /// The end of `bytes` that begins with the first endpoint.
+    endpoints: &'a [u8],
 }
 
 impl<'a> Interface<'a> {
@@ -135,15 +142,14 @@ impl<'a> Interface<'a> {
     /// The class descriptors before its first endpoint, in order of bytes.
     #[must_use]
     pub fn class_descriptors(&self) -> ClassDescriptors<'a> {
-        ClassDescriptors::new(self.bytes, self.class(), Placement::Interface)
+        let run = groups::before(self.bytes, self.endpoints);
+        ClassDescriptors::new(run, self.class(), Placement::Interface)
     }
 
     /// Its endpoints, in order of bytes.
     #[must_use]
     pub fn endpoints(&self) -> Endpoints<'a> {
-        const ENDS: &[DescriptorType] = &[DescriptorType::INTERFACE_ASSOCIATION];
-        let groups = Groups::new(self.bytes, DescriptorType::ENDPOINT, ENDS);
-        Endpoints::new(self.class(), groups)
+        Endpoints::new(self.class(), self.endpoints)
     }
 }
 

@@ -12,8 +12,6 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use crate::error::check;
 use crate::{DescriptorError, DescriptorType, Descriptors, InterfaceAssociation, Nodes, Speed};
 
-use groups::Groups;
-
 pub use endpoint::{Endpoint, Endpoints, SuperSpeedCompanion};
 pub use groups::ClassDescriptors;
 pub use interface::{Interface, Interfaces};
@@ -167,7 +165,7 @@ impl<'a> Configuration<'a> {
     /// Every alternate setting of every interface, in order of bytes.
     #[must_use]
     pub fn interfaces(&self) -> Interfaces<'a> {
-        Interfaces::new(Groups::new(self.bytes, DescriptorType::INTERFACE, &[]))
+        Interfaces::new(self.bytes)
     }
 
     /// Every descriptor with its place, the configuration itself first, in order of bytes.
@@ -207,6 +205,7 @@ impl fmt::Debug for Configuration<'_> {
 #[cfg(test)]
 mod tests {
     extern crate std;
+    use std::vec;
     use std::vec::Vec;
 
     use proptest::prelude::*;
@@ -299,6 +298,57 @@ mod tests {
                     prop_assert!(endpoint.interval(Speed::Full) <= 8 << 15);
                 }
             }
+        }
+
+        /// The tree against the flat walk, cut where interfaces and endpoints begin.
+        #[test]
+        fn the_tree_has_what_the_flat_walk_has(
+            pieces in prop::collection::vec((0u8..11, 0u8..13, any::<[u8; 9]>()), 0..20),
+        ) {
+            let mut bytes = vec![9, 2, 0xff, 0xff, 1, 1, 0, 0x80, 50];
+            for (length, kind, rest) in pieces {
+                bytes.extend([length, kind]);
+                bytes.extend(rest.iter().take(usize::from(length.saturating_sub(2))));
+            }
+            let configuration = Configuration::parse(&bytes).unwrap();
+            let mut settings: Vec<(Vec<u8>, Vec<Vec<u8>>)> = Vec::new();
+            let (mut in_setting, mut in_endpoint) = (false, false);
+            for item in configuration.descriptors() {
+                let kind = item.bytes().get(1).copied();
+                let length = if item.is_complete() { item.bytes().len() } else { 0 };
+                match kind {
+                    Some(4) => {
+                        in_setting = length >= 9;
+                        in_endpoint = false;
+                        if in_setting {
+                            settings.push((Vec::new(), Vec::new()));
+                        }
+                    }
+                    Some(5) if in_setting => {
+                        in_endpoint = length >= 7;
+                        if in_endpoint {
+                            settings.last_mut().unwrap().1.push(Vec::new());
+                        }
+                    }
+                    Some(11) => in_endpoint = false,
+                    _ => {}
+                }
+                if in_setting {
+                    let setting = settings.last_mut().unwrap();
+                    setting.0.extend(item.bytes());
+                    if in_endpoint {
+                        setting.1.last_mut().unwrap().extend(item.bytes());
+                    }
+                }
+            }
+            let tree: Vec<(Vec<u8>, Vec<Vec<u8>>)> = configuration
+                .interfaces()
+                .map(|interface| {
+                    let endpoints = interface.endpoints().map(|each| each.bytes().to_vec());
+                    (interface.bytes().to_vec(), endpoints.collect())
+                })
+                .collect();
+            prop_assert_eq!(tree, settings);
         }
     }
 }

@@ -40,6 +40,10 @@ impl Linter<'_, '_> {
                 self.named_interfaces(&descriptor, &numbers, at);
                 self.class_total(&interface, &descriptor, at);
                 self.terminal_link(&descriptor, &terminals, at);
+                let is_frame = matches!(descriptor, ClassDescriptor::VideoStreaming(_));
+                if is_frame && video::lacks_intervals(descriptor.bytes()) {
+                    self.find(&rules::FRAME_INTERVALS, at);
+                }
             }
         }
     }

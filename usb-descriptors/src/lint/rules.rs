@@ -144,6 +144,7 @@ rules! {
     ENTITY_SOURCE "entity-source" Error: "an entity of an audio or video function is fed by one that does not exist", "UAC 1.0, 4.3.2; UVC 1.5, 3.7.2", "snd-usb-audio does not make its controls; uvcvideo drops the chain";
     ENTITY_CYCLE "entity-cycle" Error: "entities of an audio or video function feed each other in a circle", "UAC 1.0, 3.5; UVC 1.5, 2.3", "snd-usb-audio stops where it was before; uvcvideo drops the chain";
     TERMINAL_LINK "terminal-link" Warning: "an audio stream is linked to a terminal that does not exist", "UAC 1.0, table 4-19; UAC 2.0, table 4-27", "snd-usb-audio passes over the setting from audio class 2 on, and knows no channel map below";
+    FRAME_INTERVALS "frame-intervals" Error: "a size of pictures has fewer frame intervals than it states: a count, or 0 for lowest, highest and step", "UVC 1.5 uncompressed and MJPEG payload, tables 3-2 to 3-4", "uvcvideo does not take the streaming interface";
     PIPE_USAGE "pipe-usage" Error: "the pipes of USB Attached SCSI are not 1 to 4, each once", "UAS 1.0, 5.2.3.6", "uas does not take the interface";
     QUALIFIER_MISSING "qualifier-missing" Warning: "a device at high speed has no qualifier", "USB 2.0, 9.6.2", "does not ask for it";
     FULL_SPEED_ONLY "full-speed-only" Info: "a device of USB 2.00 at full speed has no qualifier: it never works at high speed", "USB 2.0, 9.6.2", "does not ask for it, or tells that a port's other speed is better";

@@ -29,6 +29,7 @@ pub(super) const fn broken_rule(
         (0x03, ..) => hid(interface),
         (0x08, _, 0x50) if !is_pair(interface.endpoints) => Some(&rules::BOT_ENDPOINTS),
         (0x08, _, 0x62) if !are_pipes(interface.endpoints) => Some(&rules::PIPE_USAGE),
+        (0x0e, 0x02, _) if lacks_intervals(interface.descriptors) => Some(&rules::FRAME_INTERVALS),
         (0x01 | 0x0e, ..) => entities(interface),
         _ => None,
     };
@@ -73,6 +74,17 @@ const fn has_short(mut run: &[u8], code: ClassCode, placement: Placement) -> boo
             if descriptor.len() < layout.minimum() {
                 return true;
             }
+        }
+        run = behind;
+    }
+    false
+}
+
+/// Whether a size of pictures has fewer intervals than it states.
+const fn lacks_intervals(mut run: &[u8]) -> bool {
+    while let Some((descriptor, behind)) = split(run) {
+        if matches!(descriptor, [_, 0x24, ..]) && class::video::lacks_intervals(descriptor) {
+            return true;
         }
         run = behind;
     }
