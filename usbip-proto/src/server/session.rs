@@ -445,19 +445,10 @@ impl Submit {
                 found,
                 limit,
             })?;
-        let found = header.packet_count();
-        let limit = if endpoint.is_control() {
-            0
-        } else {
-            limits.max_iso_packets
+        let packets = match header.packet_count() {
+            0 => 0,
+            found => Self::packets(seqnum, endpoint, found, limits)?,
         };
-        let packets = u32::try_from(found).ok();
-        let packets = packets.filter(|packets| *packets <= limit);
-        let packets = packets.ok_or(ProtocolError::PacketCount {
-            seqnum,
-            found,
-            limit,
-        })?;
         Ok(Self {
             seqnum,
             endpoint,
@@ -467,6 +458,28 @@ impl Submit {
             flags: header.word.get(),
             raw_interval: u32::try_from(header.interval.get()).unwrap_or(0),
             setup: header.setup,
+        })
+    }
+
+    /// The number of packets of what is not just data.
+    #[inline(never)]
+    fn packets(
+        seqnum: u32,
+        endpoint: EndpointAddress,
+        found: i32,
+        limits: &Limits,
+    ) -> Result<u32, ProtocolError> {
+        let limit = if endpoint.is_control() {
+            0
+        } else {
+            limits.max_iso_packets
+        };
+        let packets = u32::try_from(found).ok();
+        let packets = packets.filter(|packets| *packets <= limit);
+        packets.ok_or(ProtocolError::PacketCount {
+            seqnum,
+            found,
+            limit,
         })
     }
 
