@@ -20,9 +20,10 @@ pub struct Limits {
     /// [`StatusCode::IO_ERROR`](crate::codec::StatusCode::IO_ERROR). Default 1024.
     pub max_in_flight: usize,
     /// Bytes that all transfers in flight at a [`Host`](crate::Host) carry or ask for; more is
-    /// answered in the same way. Default 64 MiB. Payloads are parts of the receive buffer: one that
-    /// is held may keep as much again alive as it is long or, where many came together, 256 KiB, at
-    /// most sixteen times its length ([`ReadAhead`](usb_transfer::ReadAhead)).
+    /// answered in the same way. Default 64 MiB. Payloads are parts of the receive buffer and may
+    /// keep more of it alive: each as much again as it is long, and 64 of them 256 KiB
+    /// ([`ReadAhead`](usb_transfer::ReadAhead)). So a guest makes a host hold twice this limit and
+    /// 16 MiB at worst, beside a receive buffer of 512 KiB or one packet.
     pub max_in_flight_bytes: u64,
     /// Bytes queued for writing at which a [`Host`](crate::Host) stops reading and stops asking
     /// its device for stream data. Default 1 MiB. The queue can exceed it by what is in flight.

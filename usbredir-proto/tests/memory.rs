@@ -9,7 +9,7 @@ mod common;
 
 use bytes::{Buf, Bytes, BytesMut};
 use common::{BULK_IN, BULK_OUT, address, descriptors};
-use testkit::allocations;
+use testkit::{allocations, kept_bytes};
 use usb_transfer::{Frontend, HostEvent, Payload, Step, TxQueue, Wire};
 use usbredir_proto::codec::{Codec, Decoded, Packet, Role, StatusCode};
 use usbredir_proto::{Capabilities, Host, Limits, Options};
@@ -104,6 +104,59 @@ fn requests(size: usize, endpoint: u8) -> u64 {
         assert!(host.tx().has_remaining());
         host.tx().clear();
     })
+}
+
+/// The bound that [`Limits::max_in_flight_bytes`] states.
+#[test]
+fn held_payloads_keep_no_more_alive_than_the_limits_say() {
+    const ASKED: usize = 3200;
+    for length in [16 << 10, 17_000] {
+        let (mut host, guest) = attached();
+        let (mut rx, mut stream) = (BytesMut::new(), TxQueue::new());
+        // A long one among short ones keeps the room for long ones. One in sixteen is held.
+        let length_of = |number: usize| if number % 60 == 1 { 200_000 } else { length };
+        let data = Bytes::from(vec![7; 200_000]);
+        let mut held = Vec::with_capacity(ASKED);
+        let (kept, ()) = kept_bytes(|| {
+            let (mut number, mut taken) = (0, 0);
+            while taken < ASKED {
+                match host.receive(&mut rx).unwrap() {
+                    Step::Ready => {
+                        let Some(HostEvent::Submit(transfer)) = host.poll() else {
+                            panic!()
+                        };
+                        taken += 1;
+                        if taken % 16 == 0 {
+                            held.push(transfer);
+                        } else {
+                            host.complete(transfer.complete_out());
+                        }
+                    }
+                    Step::Io(_) => {
+                        host.tx().clear();
+                        // A read fills the room there is.
+                        let room = rx.capacity() - rx.len();
+                        while stream.remaining() < room && number < ASKED {
+                            let sent = data.slice(..length_of(number));
+                            let packet = bulk(BULK_OUT, sent.len() as u32, sent);
+                            guest.encode(number as u64, packet, &mut stream).unwrap();
+                            number += 1;
+                        }
+                        let mut left = room.min(stream.remaining());
+                        while left > 0 {
+                            let now = left.min(stream.chunk().len());
+                            rx.extend_from_slice(&stream.chunk()[..now]);
+                            stream.advance(now);
+                            left -= now;
+                        }
+                    }
+                }
+            }
+        });
+        let payloads = held.len() * length;
+        let most = 2 * payloads + 64 * (256 << 10) + (1 << 20);
+        assert!(kept as usize <= most, "{kept} for {payloads} bytes held");
+    }
 }
 
 #[test]

@@ -135,9 +135,9 @@ impl Reader<'_> {
     fn take(self, rx: &mut BytesMut) -> Segments {
         let (width, fixed) = (self.codec.width.length(), self.fixed as usize);
         let before = width.saturating_add(fixed);
-        let read_ahead = &self.codec.read_ahead;
+        let (read_ahead, held) = (&self.codec.read_ahead, self.codec.held);
         read_ahead
-            .take_payload(rx, before, self.more as usize, 0)
+            .take_payload(rx, before, self.more as usize, held)
             .into()
     }
 

@@ -98,6 +98,8 @@ pub struct Codec {
     width: Width,
     terms: Terms,
     read_ahead: ReadAhead,
+    /// Of so many packets the data are still held.
+    held: usize,
 }
 
 impl Codec {
@@ -112,7 +114,16 @@ impl Codec {
             terms: Terms::new(role, None, &limits),
             limits,
             read_ahead: ReadAhead::default(),
+            held: 0,
         }
+    }
+
+    /// Says of how many packets that were decoded the data are still held, or may be. With
+    /// [`ReadAhead::FEW`] and more, data is copied sooner than it keeps a large receive buffer
+    /// alive.
+    #[inline(always)]
+    pub const fn set_held(&mut self, packets: usize) {
+        self.held = packets;
     }
 
     /// This side's hello; of `version` as much as there is room for.

@@ -349,6 +349,9 @@ impl Wire for Guest {
             if !self.events.is_empty() {
                 return Ok(Step::Ready);
             }
+            let buffered = self.streams.iter().map(Stream::buffered);
+            let held = buffered.fold(self.in_flight.len(), usize::saturating_add);
+            self.codec.set_held(held);
             match self.codec.decode(rx) {
                 Ok(Decoded::Packet { id, packet }) => {
                     let had_one = self.device.is_some();

@@ -67,6 +67,11 @@ impl Stream {
         self.is_started
     }
 
+    /// Packets that the host pushed and nobody pulled yet.
+    pub(super) fn buffered(&self) -> usize {
+        self.buffered.len()
+    }
+
     /// What is to be sent for the stream to start, where it has not. The interval of the first
     /// transfer says how many packets there are in the time that is to be buffered.
     pub(super) fn start(&mut self, transfer: &Transfer) -> Option<Packet> {

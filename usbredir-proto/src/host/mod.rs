@@ -306,6 +306,7 @@ impl Wire for Host {
             if self.streams.is_due() {
                 return Ok(Step::Ready);
             }
+            self.codec.set_held(self.in_flight.len());
             match self.codec.decode(rx) {
                 Ok(Decoded::Packet { id, packet }) => self.packet(id, packet),
                 Ok(Decoded::Missing(missing)) => {
