@@ -166,6 +166,20 @@ fn an_unlink_that_was_not_sent_is_not_answered() {
     assert_eq!(done, Ok(Some(transfer.stall())));
 }
 
+/// The kernel's server tells by the RET_UNLINK how a request ended that it had no time to answer, and
+/// drops its data.
+#[test]
+fn an_unlink_may_tell_how_its_target_ended() {
+    for (status, ended) in [(-32, Status::STALL), (-75, Status::OVERFLOW)] {
+        let mut client = Client::new();
+        let transfer = client.read();
+        client.session.cancel(transfer.id);
+        client.sent();
+        let done = client.receive(&ret(4, 2, status, 0, 0));
+        assert_eq!(done, Ok(Some(transfer.fail(ended))));
+    }
+}
+
 /// A server that answers what it was never sent, behind which a relay asks on for a client.
 #[test]
 fn a_server_that_never_reads_makes_nobody_grow() {

@@ -37,11 +37,12 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// header. So [`advance`](Buf::advance) the queue by what the stream took before what came of it is
 /// received.
 ///
-/// Isochronous data is handed on as it came, packed:
-/// [`Completion::packets_in`](usb_transfer::Completion::packets_in) says where each piece belongs. A payload that is
-/// kept keeps twice its length of the receive buffer alive at most, those that came while fewer than
-/// 64 requests were in flight sixteen times their length, or 256 KiB each
-/// ([`ReadAhead`](usb_transfer::ReadAhead)).
+/// Isochronous data is handed on as it came, packed: [`Completion::packets_in`] says where each
+/// piece belongs.
+///
+/// A payload is a part of the receive buffer. One that is kept keeps twice its length alive at most,
+/// or where it came while fewer than 64 requests were in flight, sixteen times its length and 256 KiB
+/// at most ([`ReadAhead`](usb_transfer::ReadAhead)).
 ///
 /// ```
 /// use bytes::{Buf, BytesMut};
