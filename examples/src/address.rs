@@ -1,7 +1,7 @@
 //! Where a server is, or is to be: TCP, a Unix socket, or vsock.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -63,7 +63,19 @@ impl Address {
     /// # Errors
     /// Nobody listens there, or the name is not known.
     pub fn connect(&self) -> io::Result<OwnedFd> {
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        self.try_to_connect().map_err(|error| match error.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::NotFound => {
+                explained(&error, "nobody listens there")
+            }
+            ErrorKind::TimedOut => {
+                explained(&error, "the machine is off, or a firewall is in the way")
+            }
+            _ => error,
+        })
+    }
+
+    fn try_to_connect(&self) -> io::Result<OwnedFd> {
+        let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
         for (domain, address) in self.resolve()? {
             let socket = Socket::new(domain, Type::STREAM, None)?;
             let connected = if domain == Domain::UNIX || domain == Domain::VSOCK {
@@ -93,6 +105,11 @@ impl Address {
             Self::Vsock { cid, port } => vec![(Domain::VSOCK, SockAddr::vsock(*cid, *port))],
         })
     }
+}
+
+/// An error of the system's, with what people may make of it.
+pub(crate) fn explained(error: &io::Error, what: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{error}: {what}"))
 }
 
 /// Has the system notice a TCP peer that is gone without a word; otherwise it would keep a device

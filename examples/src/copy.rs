@@ -1,7 +1,7 @@
 //! A remote disk, copied to a file or from one.
 
 use std::fmt::Display;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,9 @@ impl DiskCopy {
         let path = self.file.display();
         let mistake = |error: io::Error| {
             Failure::Mistake(match error.kind() {
+                io::ErrorKind::AlreadyExists if self.file.is_dir() => {
+                    format!("{path}: is a directory")
+                }
                 io::ErrorKind::AlreadyExists => format!("{path}: exists; --resume continues it"),
                 _ => format!("{path}: {error}"),
             })
@@ -55,6 +58,7 @@ impl DiskCopy {
         let failed = |error| interrupted(peer, &error, 0);
         let mut host = open().map_err(failed)?;
         let descriptors = host.enumerate().map_err(failed)?;
+        let is_new = resumed.is_none();
         let file = match resumed {
             Some(file) => file,
             None => File::create_new(&self.file).map_err(mistake)?,
@@ -86,6 +90,10 @@ impl DiskCopy {
         let start = (length / OVERLAP).saturating_sub(1) * OVERLAP;
         let result = host.use_disk(&descriptors, &mut ReadDisk::new(start, sink));
         drop(progress);
+        if is_new && done == 0 && result.is_err() {
+            // Nothing to go on with.
+            let _ = fs::remove_file(&self.file);
+        }
         let unit = result.map_err(|error| interrupted(peer, &error, done))?;
         if length > unit.capacity() {
             return Err(Failure::Mistake(format!(

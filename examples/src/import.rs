@@ -16,7 +16,7 @@ use crate::{Address, Sleeper, Stream, StreamError};
 #[derive(Debug, Error)]
 pub enum ImportError {
     /// It refuses.
-    #[error("the server refuses: {0}")]
+    #[error("the server refuses: {0}{remedy}", remedy = Self::remedy(*.0))]
     Refused(OpStatus),
     /// It has left.
     #[error("the server closed the connection")]
@@ -36,6 +36,14 @@ impl From<io::Error> for ImportError {
 }
 
 impl ImportError {
+    const fn remedy(status: OpStatus) -> &'static str {
+        match status {
+            OpStatus::NO_DEVICE => "; its list tells what it has",
+            OpStatus::DEVICE_ERROR => "; it may tell why where it runs",
+            _ => "",
+        }
+    }
+
     /// Somebody uses the device.
     #[must_use]
     pub fn is_busy(&self) -> bool {

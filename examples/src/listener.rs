@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
-use crate::address::watch;
+use crate::address::{explained, watch};
 use crate::stop::Woken;
 use crate::{Address, Stop};
 
@@ -63,6 +63,19 @@ impl Listener {
     /// # Errors
     /// The address is not this machine's, or somebody has it.
     pub fn bind(address: &Address) -> io::Result<Self> {
+        Self::try_to_bind(address).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => explained(&error, "somebody listens there already"),
+            io::ErrorKind::AddrNotAvailable => {
+                explained(&error, "this machine does not have that address")
+            }
+            io::ErrorKind::PermissionDenied if matches!(address, Address::Tcp { .. }) => {
+                explained(&error, "ports below 1024 are for root only")
+            }
+            _ => error,
+        })
+    }
+
+    fn try_to_bind(address: &Address) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         let mut path = None;
         if let Address::Unix(of) = address {
@@ -262,7 +275,16 @@ impl FromStr for Network {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
+
     use super::*;
+
+    #[test]
+    fn a_socket_that_does_not_listen_any_more_is_an_error() {
+        let listener = Listener::bind(&"tcp:127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.socket.shutdown(Shutdown::Both).unwrap();
+        assert!(listener.accept(&Stop::new().unwrap()).is_err());
+    }
 
     #[test]
     fn networks_are_read_and_contain_what_they_should() {

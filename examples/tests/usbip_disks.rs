@@ -40,10 +40,11 @@ fn devices_are_listed_described_and_read() {
         folder.image("1.img", 5_000_192),
         folder.image("2.img", 100_100),
     );
-    let (server, address) = serve(&["--disk", &one, "--disk", &format!("{two},ro")]);
+    let read_only = format!("{two},ro");
+    let (server, address) = serve(&["--disk", &one, "--disk", &read_only, "--keyboard", ""]);
     let list = client(&["list", &address]);
     let lines: Vec<&str> = list.lines().collect();
-    assert_eq!(lines.len(), 2, "{list}");
+    assert_eq!(lines.len(), 3, "{list}");
     assert!(
         lines[0].starts_with("1-1 ") && lines[1].starts_with("1-2 "),
         "{list}"
@@ -67,6 +68,16 @@ fn devices_are_listed_described_and_read() {
         &["write", &address, "1-2", "--input", &second],
         1,
         "write protected",
+    );
+    let none = folder.path("none");
+    let read = ["read", &address, "1-3", "--output", &none];
+    fails(CLIENT, &read, 1, "no mass storage");
+    assert!(fs::metadata(&none).is_err());
+    fails(
+        CLIENT,
+        &["read", &address, "1-1", "--output", "/"],
+        2,
+        "is a directory",
     );
     server.ends_well();
 }

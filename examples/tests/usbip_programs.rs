@@ -125,7 +125,9 @@ fn a_bad_command_line_is_refused() {
             &["list", "tcp:localhost:1", "--resume"],
             "invalid option '--resume'",
         ),
-        (&["detach", "many"], "invalid digit"),
+        (&["detach", "many"], "a port is a number"),
+        (&["list", "tcp:a", "1-1"], "it takes ADDR"),
+        (&["--port=1", "attach"], "options come after the command"),
         (&["ports", "--sysfs=/nonexistent"], "vhci"),
     ] {
         fails(CLIENT, arguments, 2, words);

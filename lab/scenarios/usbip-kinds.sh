@@ -87,7 +87,7 @@ by_card() {
     card=$(basename "$(find "/sys/bus/usb/devices/$bus_id/" -name 'card[0-9]*' -type d -print -quit)")
     card=${card#card}
     [[ -n $card ]] || fail "no sound card: $(cat /proc/asound/cards)"
-    arecord -D "hw:$card,0" "${format[@]}" -d 6 recorded 2>arecord.err &
+    arecord -D "hw:$card,0" "${format[@]}" -d 6 recorded &
     recorder=$!
     sleep 1
     aplay -D "hw:$card,0" "${format[@]}" played 2>aplay.err || fail "aplay: $(<aplay.err)"

@@ -46,10 +46,23 @@ Options:
   -V, --version  print the version
 
 ADDR is tcp:HOST[:PORT], unix:PATH or vsock:CID:PORT. With --reconnect and listen, Ctrl-C or SIGTERM
-flushes, detaches and ends.
+flushes, detaches and ends. A disk that is not flushed within 5 s is detached all the same, and it is
+said that something may be lost.
 
 Exit status: 0 when it was done; 1 after a failure of network, server or device; 2 after a mistake,
 with nothing changed.";
+
+/// What each command takes.
+const COMMANDS: [(&str, &str); 8] = [
+    ("list", "ADDR"),
+    ("tree", "ADDR BUSID"),
+    ("read", "ADDR BUSID"),
+    ("write", "ADDR BUSID"),
+    ("attach", "ADDR BUSID"),
+    ("listen", "ADDR [BUSID]"),
+    ("ports", "none"),
+    ("detach", "PORT"),
+];
 
 fn main() -> ExitCode {
     let result = match Command::parse(env::args_os().skip(1)) {
@@ -102,7 +115,9 @@ impl Command {
                     file = Some(PathBuf::from(arguments.value()?));
                 }
                 (Long("resume"), "read" | "write") => resume = true,
-                (Long("port"), "attach") => port = Some(arguments.value()?.parse()?),
+                (Long("port"), "attach") => {
+                    port = Some(arguments.value()?.parse_with(port_number)?);
+                }
                 (Long("reconnect"), "attach") => reconnect = true,
                 (Long("allow"), "listen") => allowed.push(arguments.value()?.parse()?),
                 (Long("sysfs"), "attach" | "listen" | "ports" | "detach") => {
@@ -112,7 +127,13 @@ impl Command {
                     state = Some(PathBuf::from(arguments.value()?));
                 }
                 (Value(word), _) => words.push(word.string()?),
-                (argument, _) => return Err(argument.unexpected()),
+                (argument, "") => {
+                    let error = argument.unexpected();
+                    return Err(format!("{error}: options come after the command").into());
+                }
+                (argument, word) => {
+                    return Err(format!("{word}: {}", argument.unexpected()).into());
+                }
             }
         }
         let copy = |option: &str| {
@@ -145,13 +166,14 @@ impl Command {
                 Self::Listen(value(address)?, Some(value(bus_id)?), allowed, kernel)
             }
             ["ports"] => Self::Ports(kernel),
-            ["detach", port] => Self::Detach(value(port)?, kernel),
+            ["detach", port] => Self::Detach(port_number(port)?, kernel),
             [] => return Err("no command: say what to do, such as list ADDR".into()),
-            [
-                "list" | "tree" | "read" | "write" | "attach" | "listen" | "ports" | "detach",
-                ..,
-            ] => return Err(format!("{}: wrong number of arguments", words[0]).into()),
-            [word, ..] => return Err(format!("no command {word:?}").into()),
+            [word, ..] => {
+                let known = COMMANDS.iter().find(|(name, _)| *name == word);
+                let (name, arguments) = known.ok_or_else(|| format!("no command {word:?}"))?;
+                let wrong = format!("{name}: wrong number of arguments, it takes {arguments}");
+                return Err(wrong.into());
+            }
         })
     }
 
@@ -187,6 +209,11 @@ impl Command {
 fn value<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, lexopt::Error> {
     let error = |error: T::Err| format!("cannot parse argument {text:?}: {error}").into();
     text.parse().map_err(error)
+}
+
+fn port_number(text: &str) -> Result<u16, &'static str> {
+    let error = "a port is a number, as `usbip-client ports` shows it";
+    text.parse().map_err(|_| error)
 }
 
 fn vhci(kernel: &Kernel) -> Result<Vhci, Failure> {
