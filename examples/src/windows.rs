@@ -3,20 +3,20 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::fs::SeekFrom;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// The parts of a file that were read last, mapped.
 ///
 /// Reading a mapped page that the disk or the file no longer has would end the process by SIGBUS.
-/// So the pages are fetched first, by a read, which can fail like any call and tells where; for
-/// the kernel, asked to map pages that cannot be read, tries for ever before Linux 6.9. And what is
-/// handed out is only passed on to `sendmsg`, which also fails if the pages have gone since.
+/// So the pages are fetched first, by `sendfile` to where nothing is kept, which copies nothing and
+/// can fail like any call; for the kernel, asked to map pages that cannot be read, tries for ever
+/// before Linux 6.9. And what is handed out is only passed on to `sendmsg`, which also fails if the
+/// pages have gone since.
 ///
 /// Parts of the file that were fetched whole are not asked for again: a page that has gone since
 /// comes back when it is sent, and if it cannot, because the file was cut short or its disk fails,
@@ -40,8 +40,8 @@ pub(crate) struct Windows {
     unsupported: bool,
     /// Where a hole that is looked at takes space.
     solid: Option<Solid>,
-    /// Where pages are read to, for the sake of having them in memory.
-    scratch: Box<[u8]>,
+    /// `/dev/null`, where pages are sent for the sake of having them in memory.
+    nowhere: Option<File>,
 }
 
 /// The part of a file that is known to have no holes: to look for one takes the longer the farther
@@ -61,7 +61,7 @@ struct Window {
 /// Where a file's pages come from.
 enum Source<'a> {
     Memory(&'a mut Solid, &'a File),
-    Disk(&'a File, &'a mut Box<[u8]>),
+    Disk(&'a File, &'a mut Option<File>),
 }
 
 /// Keeps the mapping for as long as there are `Bytes` of it.
@@ -88,7 +88,7 @@ impl Windows {
             reached: 0,
             unsupported: false,
             solid: is_in_memory(file).then_some(Solid(0..0)),
-            scratch: Box::default(),
+            nowhere: None,
         }
     }
 
@@ -109,7 +109,7 @@ impl Windows {
         let goes_on = self.reached == offset;
         let source = match &mut self.solid {
             Some(solid) => Source::Memory(solid, file),
-            None => Source::Disk(file, &mut self.scratch),
+            None => Source::Disk(file, &mut self.nowhere),
         };
         self.reached = offset + length as u64;
         let window = self.recent[index].as_mut()?;
@@ -169,7 +169,7 @@ impl Window {
         let absolute = start..start + range.len() as u64;
         match source {
             Source::Memory(solid, file) => solid.check(file, absolute)?,
-            Source::Disk(file, scratch) => read_through(file, absolute, scratch)?,
+            Source::Disk(file, nowhere) => have_in_memory(file, absolute, nowhere)?,
         }
         self.map
             .advise_range(Advice::PopulateRead, range.start, range.len())?;
@@ -195,17 +195,19 @@ impl Window {
     }
 }
 
-/// Reads a range for the sake of having it in memory.
-fn read_through(file: &File, range: Range<u64>, scratch: &mut Box<[u8]>) -> io::Result<()> {
-    if scratch.is_empty() {
-        *scratch = vec![0; Windows::PART].into();
-    }
+/// Has a range in the page cache.
+fn have_in_memory(file: &File, range: Range<u64>, nowhere: &mut Option<File>) -> io::Result<()> {
+    let nowhere = match nowhere {
+        Some(nowhere) => nowhere,
+        None => nowhere.insert(File::options().write(true).open("/dev/null")?),
+    };
     let mut at = range.start;
     while at < range.end {
-        let left =
-            usize::try_from(range.end - at).map_or(scratch.len(), |left| left.min(scratch.len()));
-        file.read_exact_at(&mut scratch[..left], at)?;
-        at += left as u64;
+        let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+        // It goes on where it stopped, by what it does to the offset.
+        if retry_on_intr(|| rustix::fs::sendfile(&*nowhere, file, Some(&mut at), left))? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
     Ok(())
 }
