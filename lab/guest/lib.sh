@@ -269,8 +269,8 @@ gadget_zero() {
     echo "$2" >"$gadget/UDC"
 }
 
-# gadget_disk NAME UDC SPEED IMAGE: the kernel's own mass-storage function on a controller of dummy_hcd.
-# SPEED is high-speed or super-speed.
+# gadget_disk NAME UDC SPEED IMAGE [STALL]: the kernel's own mass-storage function on a controller of dummy_hcd.
+# SPEED is high-speed or super-speed; where STALL is 1, data that is short ends with a stall, as it should.
 gadget_disk() {
     local gadget=/sys/kernel/config/usb_gadget/$1
     mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
@@ -281,9 +281,55 @@ gadget_disk() {
     echo "$3" >"$gadget/max_speed"
     # A disk that could be taken out is asked again and again whether it is there, also while it is detached.
     echo 0 >"$gadget/functions/mass_storage.0/lun.0/removable"
+    [[ -z ${5:-} ]] || echo "$5" >"$gadget/functions/mass_storage.0/stall"
     echo "$4" >"$gadget/functions/mass_storage.0/lun.0/file"
     ln -s "$gadget/functions/mass_storage.0" "$gadget/configs/c.1/"
     echo "$2" >"$gadget/UDC"
+}
+
+# generic DISK: its node for SCSI commands.
+generic() {
+    compgen -G "/sys/block/${1##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,'
+}
+
+# conformance_suites [BUT...]: those of libiscsi's conformance test that are not of iSCSI, and none of these.
+conformance_suites() {
+    iscsi-test-cu -l 2>&1 | sed -n 's/^ALL\.\([A-Za-z0-9]*\)$/\1/p' | grep -v '^iSCSI' |
+        grep -vxF -f <(printf '%s\n' iSCSI "$@")
+}
+
+# What does not pass /dev/sg to a uas disk behind vhci_hcd, of which Linux moves 32 pages at a time (the sg_tablesize of
+# vhci_hcd): to compare and write 255 blocks, to write 257; with blocks of 4096 bytes more of the kind.
+TOO_LONG_FOR_UAS=(CompareAndWrite GetLBAStatus)
+TOO_LONG_FOR_UAS_4096=("${TOO_LONG_FOR_UAS[@]}" Read6 Unmap WriteSame10 WriteSame16)
+
+# conformance SG SUITE LOG: prints how many of its tests ran and how many failed. Fails without a summary, which the tool
+# leaves out where it crashes or hangs.
+conformance() {
+    local line ran failed
+    timeout --kill-after=5 120 iscsi-test-cu -d -n -V -t "ALL.$2" "$1" >"$3" 2>&1 || true
+    line=$(grep -E '^ +tests ' "$3") || return 1
+    read -r _ _ ran _ failed _ <<<"$line"
+    echo "$ran $failed"
+}
+
+# dd_rate DISK MIB: KB/s of direct reads of 1 MiB.
+dd_rate() {
+    local said
+    said=$(LC_ALL=C dd if="$1" of=/dev/null bs=1M count="$2" iflag=direct 2>&1)
+    [[ $said =~ copied,\ ([0-9.e-]+)\ s ]] || fail "dd: $said"
+    awk -v mib="$2" -v seconds="${BASH_REMATCH[1]}" 'BEGIN { printf "%d", mib * 1024 / seconds }'
+}
+
+# fio_rate DISK SECONDS: KB/s of direct reads of 128 KiB, 32 at a time.
+fio_rate() {
+    fio --name=read --filename="$1" --rw=read --bs=128k --direct=1 --ioengine=libaio --iodepth=32 --size=100% \
+        --runtime="$2" --time_based --output-format=terse --terse-version=3 | awk -F ';' '{ print $7 }'
+}
+
+# median NUMBER...: the middle one of an odd number of numbers.
+median() {
+    printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"
 }
 
 # What a scenario may leave behind; fails where the kernel does not let go of it.

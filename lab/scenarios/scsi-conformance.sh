@@ -1,13 +1,13 @@
-# about: libiscsi's conformance test on disks of ours, with blocks of 512 and of 4096 bytes: nothing fails, skips are known
+# about: libiscsi's conformance test on disks of ours, by BOT and UAS, blocks of 512 and 4096 bytes: nothing fails, skips are known
 # tier: full
 # boot: own
-# timeout: 1200
+# timeout: 1500
 # memory: 1536
 # programs: attach-disk
 # allow-log: vhci_hcd: sendmsg failed
 
 load_vhci
-modprobe sg
+modprobe -a sg uas
 
 # Why a test may skip itself. Anything else fails.
 known_skips=(
@@ -33,34 +33,24 @@ known_skips=(
 )
 known=$(IFS='|' && echo "${known_skips[*]}")
 
-generic() {
-    compgen -G "/sys/block/${1##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,'
-}
-
-# judge NAME SUITE...: all tests of these suites, on the disk that is attached. The tool leaves without a summary where
-# it crashes.
+# judge NAME SUITE...: all tests of these suites, on the disk that is attached.
 judge() {
-    local name=$1 suite log sg line ran failed
+    local name=$1 suite log sg result ran failed
     shift
-    # The tool transfers more than the 120 KiB or 1 MiB that usb-storage begins with.
-    echo 8192 >"/sys/block/${disk##*/}/device/max_sectors"
+    # The tool transfers more than the 120 KiB or 1 MiB that usb-storage begins with. Of uas there is no such file.
+    [[ $name == uas-* ]] || echo 8192 >"/sys/block/${disk##*/}/device/max_sectors"
     sg=$(generic "$disk")
     sg_turs "$sg"
     for suite; do
         log=$LAB_OUT/$name.$suite
-        timeout 120 iscsi-test-cu -d -n -V -t "ALL.$suite" "$sg" >"$log" 2>&1 || true
-        line=$(grep -E '^ +tests ' "$log") || fail "$name $suite: no summary"
-        read -r _ _ ran _ failed _ <<<"$line"
+        result=$(conformance "$sg" "$suite" "$log") || fail "$name $suite: no summary"
+        read -r ran failed <<<"$result"
         total=$((total + ran))
         bad=$((bad + failed))
         ((failed == 0)) || note "$name $suite: $failed failed"
         if grep -F '[SKIPPED]' "$log" | grep -vE "$known"; then fail "$name $suite: skipped for no known reason"; fi
     done
 }
-
-iscsi-test-cu -l >"$LAB_OUT/list" 2>&1 || true
-mapfile -t suites < <(sed -n 's/^ALL\.\([A-Za-z0-9]*\)$/\1/p' "$LAB_OUT/list" | grep -v '^iSCSI')
-((${#suites[@]} > 40)) || fail "only ${#suites[@]} suites"
 
 # live NAME OPTION... -- SUITE...
 live() {
@@ -83,11 +73,17 @@ live() {
 }
 
 failed_disks=()
-live 512 --block-size 512 --discard -- "${suites[@]}"
+mapfile -t suites < <(conformance_suites)
+((${#suites[@]} > 40)) || fail "only ${#suites[@]} suites"
+live bot-512 --block-size 512 --discard -- "${suites[@]}"
+mapfile -t suites < <(conformance_suites "${TOO_LONG_FOR_UAS[@]}")
+live uas-512 --uas --speed high --block-size 512 --discard -- "${suites[@]}"
+mapfile -t suites < <(conformance_suites "${TOO_LONG_FOR_UAS_4096[@]}")
+live uas-4096 --uas --speed high --block-size 4096 --discard -- "${suites[@]}"
 # Of GET LBA STATUS, which the disk lacks, one test first writes 257 blocks at once: of 4096 bytes that is more than the
 # 256 pages that /dev/sg takes.
-mapfile -t suites < <(printf '%s\n' "${suites[@]}" | grep -v '^GetLBAStatus$')
-live 4096 --block-size 4096 --discard --speed high -- "${suites[@]}"
+mapfile -t suites < <(conformance_suites GetLBAStatus)
+live bot-4096 --block-size 4096 --discard --speed high -- "${suites[@]}"
 live full --cache writethrough -- Unmap WriteSame10 WriteSame16 ReportSupportedOpcodes Inquiry Mandatory ReadCapacity16
 live removable --eject keep -- PreventAllow StartStopUnit NoMedia TestUnitReady ModeSense6
 live protected --read-only -- ReadOnly Read10 Read16

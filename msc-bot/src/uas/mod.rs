@@ -5,7 +5,6 @@ mod data;
 mod device;
 mod management;
 mod pipes;
-mod recovery;
 mod task;
 mod transport;
 mod unit;

@@ -1,5 +1,8 @@
 //! The host's side of the transport: many commands at a time.
 
+mod data;
+mod recovery;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
@@ -11,8 +14,9 @@ use usb_transfer::{
     TransferIds,
 };
 
+use self::data::{Ahead, Moves};
+use self::recovery::Stage;
 use super::Pipes;
-use super::recovery::Stage;
 use super::unit::{BUSY, GOOD, Request, TASK_SET_FULL, Told};
 use crate::Lun;
 use crate::arena::Arena;
@@ -29,37 +33,37 @@ use crate::host::{self, DataPhase, End, Event};
 /// trusted.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    pub(super) pipes: Pipes,
+    pipes: Pipes,
     ids: TransferIds,
-    pub(super) events: VecDeque<HostEvent>,
+    events: VecDeque<HostEvent>,
     /// Transfers that were asked for and did not complete.
-    pub(super) transfers: Vec<Pending>,
-    pub(super) tasks: Vec<Running>,
+    transfers: Vec<Pending>,
+    tasks: Vec<Running>,
     /// Tasks at a time.
-    pub(super) room: usize,
+    room: usize,
     next_tag: u16,
     arena: Arena,
-    pub(super) told: VecDeque<Event>,
-    pub(super) stage: Stage,
+    told: VecDeque<Event>,
+    stage: Stage,
     /// What was said of no task since the last reset.
-    pub(super) strays: usize,
+    strays: usize,
     /// Data may be asked for ahead.
-    pub(super) asks_ahead: bool,
+    asks_ahead: bool,
     /// What was asked for ahead and is nobody's yet, in order.
-    pub(super) ahead: VecDeque<Ahead>,
+    ahead: VecDeque<Ahead>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Pending {
-    pub(super) id: TransferId,
-    pub(super) role: Role,
+struct Pending {
+    id: TransferId,
+    role: Role,
     is_submitted: bool,
     is_withdrawn: bool,
 }
 
 /// What a transfer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Role {
+enum Role {
     Control,
     /// The command of a tag, or a task management function.
     Request(u16),
@@ -71,44 +75,21 @@ pub(super) enum Role {
     Ahead,
 }
 
-#[derive(Debug)]
-pub(super) struct Ahead {
-    id: TransferId,
-    length: u32,
-    /// It is complete: the device has not yet said for whom.
-    done: Option<Completion>,
-}
-
 /// A command under way.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) tag: u16,
+struct Running {
+    tag: u16,
     key: u64,
     direction: Direction,
     expected: u32,
     /// What is to be sent.
     data: Bytes,
     is_sent: bool,
-    pub(super) moves: Moves,
+    moves: Moves,
     /// Of the expected bytes, those that were moved.
     moved: u32,
     received: Segments,
-    pub(super) end: Option<End>,
-}
-
-/// How far the data of a command is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Moves {
-    /// The device has not asked for it.
-    Waiting,
-    /// It has, and the pipe is not usable at the time, or has stalled.
-    Ready,
-    Asked {
-        id: TransferId,
-        ahead: bool,
-    },
-    /// None, or no more.
-    Over,
+    end: Option<End>,
 }
 
 impl Transport {
@@ -131,13 +112,13 @@ impl Transport {
     }
 
     /// The tag of task management: above those of commands.
-    pub(super) fn management_tag(&self) -> u16 {
+    fn management_tag(&self) -> u16 {
         u16::try_from(self.pipes.tags())
             .unwrap_or(u16::MAX)
             .saturating_add(1)
     }
 
-    pub(super) fn task(&mut self, tag: u16) -> Option<&mut Running> {
+    fn task(&mut self, tag: u16) -> Option<&mut Running> {
         self.tasks.iter_mut().find(|task| task.tag == tag)
     }
 
@@ -157,7 +138,7 @@ impl Transport {
         self.next_tag
     }
 
-    pub(super) fn submit(&mut self, transfer: Transfer, role: Role) -> TransferId {
+    fn submit(&mut self, transfer: Transfer, role: Role) -> TransferId {
         let id = transfer.id;
         self.transfers.push(Pending {
             id,
@@ -169,13 +150,13 @@ impl Transport {
         id
     }
 
-    pub(super) fn ask_control(&mut self, setup: SetupPacket) -> TransferId {
+    fn ask_control(&mut self, setup: SetupPacket) -> TransferId {
         let transfer = Transfer::control_in(self.ids.mint(), setup);
         self.submit(transfer, Role::Control)
     }
 
     /// Sends a command or a task management function.
-    pub(super) fn request(&mut self, tag: u16, request: Request) {
+    fn request(&mut self, tag: u16, request: Request) {
         let (bytes, length) = request.to_bytes();
         let bytes = self.arena.store(bytes.get(..length).unwrap_or(&bytes));
         let transfer = Transfer::data_out(self.ids.mint(), self.pipes.command, bytes);
@@ -191,7 +172,7 @@ impl Transport {
     }
 
     /// Asks for the status of a stream; without streams, for as many as may come.
-    pub(super) fn ask_status(&mut self, tag: u16) {
+    fn ask_status(&mut self, tag: u16) {
         if self.pipes.has_streams() {
             return self.ask_one_status(tag);
         }
@@ -215,43 +196,8 @@ impl Transport {
         self.submit(transfer, Role::Status(tag));
     }
 
-    /// Moves the data of a task whose turn it is.
-    fn ask_data(&mut self, tag: u16) {
-        let id = self.ids.mint();
-        let Some(task) = self.tasks.iter_mut().find(|task| task.tag == tag) else {
-            return;
-        };
-        let direction = task.direction;
-        let endpoint = self.pipes.data(direction);
-        let transfer = match direction {
-            Direction::In => Transfer::data_in(id, endpoint, task.expected),
-            Direction::Out => Transfer::data_out(id, endpoint, task.data.clone()),
-        };
-        task.moves = Moves::Asked { id, ahead: false };
-        let transfer = self.on_stream(transfer, tag);
-        self.submit(transfer, Role::Data(tag, direction));
-    }
-
-    fn ask_ahead(&mut self, length: u32) {
-        let transfer = Transfer::data_in(self.ids.mint(), self.pipes.data_in, length);
-        let id = self.submit(transfer, Role::Ahead);
-        self.ahead.push_back(Ahead {
-            id,
-            length,
-            done: None,
-        });
-    }
-
-    /// Reads that the device has not begun to answer.
-    fn waiting_reads(&self) -> usize {
-        let waits = |task: &&Running| {
-            task.direction == Direction::In && task.moves == Moves::Waiting && task.end.is_none()
-        };
-        self.tasks.iter().filter(waits).count()
-    }
-
     /// Calls a transfer off: before it is sent, or by a cancel.
-    pub(super) fn withdraw(&mut self, id: TransferId) {
+    fn withdraw(&mut self, id: TransferId) {
         let mut transfers = self.transfers.iter_mut();
         let Some(pending) = transfers.find(|pending| pending.id == id) else {
             return;
@@ -269,7 +215,7 @@ impl Transport {
     }
 
     /// Calls off the status of a stream whose task was aborted.
-    pub(super) fn withdraw_status(&mut self, tag: u16) {
+    fn withdraw_status(&mut self, tag: u16) {
         let is_it = |pending: &&Pending| pending.role == Role::Status(tag);
         if let (true, Some(pending)) = (self.pipes.has_streams(), self.transfers.iter().find(is_it))
         {
@@ -277,17 +223,8 @@ impl Transport {
         }
     }
 
-    /// Calls off all that was asked for ahead and is nobody's.
-    pub(super) fn withdraw_ahead(&mut self) {
-        for at in (0..self.ahead.len()).rev() {
-            if let Some(id) = self.ahead.get(at).map(|ahead| ahead.id) {
-                self.withdraw(id);
-            }
-        }
-    }
-
     /// What the device says on the status pipe.
-    pub(super) fn take_status(&mut self, bytes: &[u8]) {
+    fn take_status(&mut self, bytes: &[u8]) {
         let Some((tag, told)) = Told::parse(bytes) else {
             return self.reset();
         };
@@ -323,43 +260,6 @@ impl Transport {
         }
     }
 
-    /// The pipe is the task's.
-    fn ready(&mut self, tag: u16, direction: Direction) {
-        let ahead = match direction {
-            Direction::In => self.ahead.pop_front(),
-            Direction::Out => None,
-        };
-        let is_usable = self.stage.is_ready();
-        let Some(task) = self.task(tag) else { return };
-        let Some(ahead) = ahead else {
-            task.moves = Moves::Ready;
-            if is_usable {
-                self.ask_data(tag);
-            }
-            return;
-        };
-        let id = ahead.id;
-        task.moves = Moves::Asked { id, ahead: true };
-        if let Some(done) = ahead.done {
-            return self.take_data(tag, done);
-        }
-        let mut transfers = self.transfers.iter_mut();
-        if let Some(pending) = transfers.find(|pending| pending.id == id) {
-            pending.role = Role::Data(tag, direction);
-        }
-    }
-
-    /// Asks for the data that had to wait for the pipe.
-    pub(super) fn go_on(&mut self) {
-        let mut at = 0;
-        while let Some(task) = self.tasks.get(at) {
-            if task.moves == Moves::Ready && self.stage.is_ready() {
-                self.ask_data(task.tag);
-            }
-            at = at.saturating_add(1);
-        }
-    }
-
     /// The status of a task came.
     fn answer(&mut self, tag: u16, end: End) {
         let Some(task) = self.task(tag) else { return };
@@ -383,82 +283,8 @@ impl Transport {
         self.conclude(tag);
     }
 
-    /// Takes what became of the data of a task.
-    pub(super) fn take_data(&mut self, tag: u16, completion: Completion) {
-        let Completion { status, actual, .. } = completion;
-        let is_trusted = self.asks_ahead;
-        let Some(task) = self.task(tag) else { return };
-        let Moves::Asked { ahead, .. } = task.moves else {
-            return;
-        };
-        let is_empty = actual.is_empty();
-        task.moves = Moves::Over;
-        task.data = Bytes::new();
-        let moved = match (task.direction, actual) {
-            (Direction::In, Actual::In(mut data)) => {
-                data.truncate(usize::try_from(task.expected).unwrap_or(usize::MAX));
-                let moved = data.len();
-                task.received = data;
-                u32::try_from(moved).unwrap_or(u32::MAX)
-            }
-            (Direction::Out, Actual::Out(taken)) => taken,
-            _ => 0,
-        };
-        task.moved = moved.min(task.expected);
-        let (direction, has_end) = (task.direction, task.end.is_some());
-        match status {
-            // After a stall nobody knows whose it is.
-            Status::COMPLETED if ahead && !is_trusted => self.reset(),
-            Status::COMPLETED => self.conclude(tag),
-            // It was called off when it was nobody's yet, or the pipe was halted before.
-            Status::CANCELLED | Status::STALL if ahead && is_empty && !has_end => {
-                task.moves = Moves::Ready;
-                if status == Status::STALL {
-                    self.clear(direction, None);
-                } else if self.stage.is_ready() {
-                    self.ask_data(tag);
-                }
-            }
-            Status::CANCELLED if has_end => {
-                // It was called off for the sake of another, and is missed now.
-                if let Some(End::Passed { .. }) = task.end {
-                    task.end = Some(End::Broken);
-                }
-                self.conclude(tag);
-            }
-            Status::STALL => {
-                task.moves = if has_end { Moves::Over } else { Moves::Ready };
-                self.clear(direction, Some(tag));
-            }
-            _ => self.reset(),
-        }
-    }
-
-    /// Takes data that nobody has asked for yet.
-    fn take_ahead(&mut self, completion: Completion) {
-        let mut ahead = self.ahead.iter();
-        let Some(at) = ahead.position(|ahead| ahead.id == completion.id) else {
-            return;
-        };
-        match completion.status {
-            Status::COMPLETED if self.asks_ahead => {
-                if let Some(ahead) = self.ahead.get_mut(at) {
-                    ahead.done = Some(completion);
-                }
-            }
-            Status::CANCELLED if completion.actual.is_empty() => {
-                self.ahead.remove(at);
-            }
-            Status::STALL if completion.actual.is_empty() => {
-                self.ahead.remove(at);
-                self.clear(Direction::In, None);
-            }
-            _ => self.reset(),
-        }
-    }
-
     /// Ends a task that is over, and tells of it.
-    pub(super) fn conclude(&mut self, tag: u16) {
+    fn conclude(&mut self, tag: u16) {
         let is_over = |task: &Running| {
             task.tag == tag && task.end.is_some() && task.is_sent && task.moves == Moves::Over
         };
@@ -485,7 +311,7 @@ impl Transport {
     }
 
     /// All tasks end: those that the device did not answer before, as broken.
-    pub(super) fn drop_tasks(&mut self) {
+    fn drop_tasks(&mut self) {
         self.ahead.clear();
         for task in self.tasks.drain(..) {
             let end = match task.end {

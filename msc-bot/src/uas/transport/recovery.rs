@@ -10,10 +10,11 @@
 use usb_descriptors::{Direction, SetupPacket};
 use usb_transfer::{Completion, Segments, Status, TransferId};
 
-use super::transport::{Moves, Transport};
-use super::unit::{ABORT_TASK, LOGICAL_UNIT_RESET, Request, Response};
+use super::Transport;
+use super::data::Moves;
 use crate::Lun;
 use crate::host::{self, End, Event};
+use crate::uas::unit::{ABORT_TASK, LOGICAL_UNIT_RESET, Request, Response};
 
 /// Where the transport is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
