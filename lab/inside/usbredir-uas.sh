@@ -1,5 +1,17 @@
-modprobe -a xhci-pci ehci-pci uas sd-mod
+modprobe -a xhci-pci ehci-pci uas sd-mod sg
 mkdir mnt
+
+# judge: what Linux does not pass to a uas disk behind vhci_hcd. At high speed, as QEMU's xHCI at times starts no transfer
+# of a stream that Linux has queued, and the tool gives a command up after five seconds.
+judge() {
+    local suite result
+    for suite in "${TOO_LONG_FOR_UAS[@]}"; do
+        result=$(conformance "$(generic "$disk")" "$suite" "$LAB_OUT/$suite") || fail "$suite: no summary"
+        [[ $result == [1-9]*' 0' ]] || fail "$suite: tests and failures: $result"
+        report "$suite: ${result% *} tests ran, 0 failed"
+    done
+}
+
 for speed in super:5000 high:480; do
     rate=${speed#*:} speed=${speed%:*}
     note "at $speed speed"
@@ -22,6 +34,7 @@ for speed in super:5000 high:480; do
     mount -o ro "$disk" mnt
     expect_equal "$(sha256sum <mnt/file)" "$sum" "a file at $speed speed"
     umount mnt
+    [[ $speed == super ]] || judge
     ask unplug "$speed"
 done
 report "uas with streams at super speed and without at high speed: 48 MiB of random writes and reads verified, a file system"

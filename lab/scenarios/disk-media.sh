@@ -46,11 +46,13 @@ sense() {
         paste -sd ' '
 }
 
+# exchange BLOCK_SIZE
 exchange() {
     local load status=0 started
-    note "exchanged, $transport"
-    attach attach-disk a.img --commands "${options[@]}" <commands
-    sg=$(compgen -G "/sys/block/${disk##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,')
+    note "exchanged, $transport, blocks of $1"
+    attach attach-disk a.img --commands --block-size "$1" "${options[@]}" <commands
+    expect_equal "$(blockdev --getss "$disk")" "$1" "block size"
+    sg=$(generic "$disk")
     expect_equal "$(<"/sys/block/${disk##*/}/removable")" 1 "removable"
     obey status "unit 0: a.img"
     same a.img
@@ -87,7 +89,7 @@ exchange() {
     wait_until 10 ended "$load" || fail "the reader hangs"
     wait "$load" || status=$?
     ((status != 0)) || fail "the reader read all of what is gone"
-    report "$transport: a reader ended $(tenths_since "$started") tenths of a second after its medium was removed: $(<load.err)"
+    report "$transport, blocks of $1: a reader ended $(tenths_since "$started") tenths of a second after its medium was removed: $(<load.err)"
     obey "insert a.img" "unit 0: a.img"
     wait_until 10 size_is $((16 << 20)) || fail "it does not come back"
     same a.img
@@ -146,7 +148,8 @@ units() {
 for transport in bot uas; do
     options=(--speed super)
     [[ $transport == bot ]] || options=(--speed high --uas)
-    exchange
+    exchange 512
+    exchange 4096
     detached_by_eject
     units
 done

@@ -1,4 +1,4 @@
-# about: where a disk's blocks lie: a sparse image of 3 TiB, a full file system, block devices, a bad block
+# about: where a disk's blocks lie: sparse images of 3 and 20 TiB, a full file system, block devices, a bad block
 # tier: full
 # timeout: 420
 # programs: attach-disk
@@ -23,24 +23,23 @@ detach() {
     expect_detached "$pid" "$port" "$bus_id"
 }
 
-for transport in bot uas; do
-    options=(--speed super)
-    [[ $transport == bot ]] || options=(--speed high --uas)
-
-    note "3 TiB, $transport"
+# sparse BLOCK TIB: an image of so much, which has more blocks than 32 bits count.
+sparse() {
+    local block=$1 tib=$2 last border place taken
+    note "$tib TiB in blocks of $block, $transport"
     rm -f disk.img
-    truncate -s 3T disk.img
+    truncate -s "$tib"T disk.img
     head -c 1M /dev/urandom >data
-    attach attach-disk disk.img --discard "${options[@]}"
-    expect_equal "$(blockdev --getsize64 "$disk")" $((3 << 40)) "capacity"
-    last=$(((3 << 20) - 1))
-    for place in "$last" $((2 << 20)) $(((2 << 20) - 1)) 1; do
+    attach attach-disk disk.img --discard --block-size "$block" "${options[@]}"
+    expect_equal "$(blockdev --getsize64 "$disk")" $((tib << 40)) "capacity"
+    last=$(((tib << 20) - 1)) border=$((block << 12))
+    for place in "$last" "$border" $((border - 1)) 1; do
         dd if=data of="$disk" bs=1M seek="$place" oflag=direct status=none
         cmp data <(dd if="$disk" bs=1M skip="$place" count=1 iflag=direct status=none)
         cmp data <(dd if=disk.img bs=1M skip="$place" count=1 status=none)
     done
     # A partition that begins beyond 32 bits of blocks.
-    printf 'label: gpt\nstart=%d, size=%d\n' $((5 << 30)) $((64 << 11)) | sfdisk --quiet "$disk"
+    printf 'label: gpt\nstart=%d, size=%d\n' $((9 << 29)) $(((64 << 20) / block)) | sfdisk --quiet "$disk"
     udevadm settle
     wait_until 10 test -b "${disk}1" || fail "no partition"
     mkfs.ext4 -q -F "${disk}1"
@@ -51,8 +50,15 @@ for transport in bot uas; do
     detach
     taken=$(($(stat -c %b disk.img) / 2))
     ((taken < 32 << 10)) || fail "the image takes $taken KiB"
-    report "$transport: 3 TiB, of which the image takes $taken KiB"
+    report "$transport: $tib TiB in blocks of $block, of which the image takes $taken KiB"
     rm disk.img
+}
+
+for transport in bot uas; do
+    options=(--speed super)
+    [[ $transport == bot ]] || options=(--speed high --uas)
+    sparse 512 3
+    sparse 4096 20
 
     note "no space, $transport"
     mount -t tmpfs -o size=4M none full
@@ -69,7 +75,7 @@ for transport in bot uas; do
     # Through the page cache whoever flushes hears of it.
     expect_failure dd if=data of="$disk" bs=1M conv=fsync,notrunc 2>fsync.err
     report "$transport, no space: $(sed -n 1p dd.err); $(sed -n 1p fsync.err)"
-    sg=$(compgen -G "/sys/block/${disk##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,')
+    sg=$(generic "$disk")
     sg_raw -s 512 -i data "$sg" 2a 00 00 00 f0 00 00 00 01 00 >sense 2>&1 || true
     [[ $(sense sense) == *'Data Protect'*'Space allocation failed write protect'* ]] || fail "sense: $(sense sense)"
     detach
@@ -129,7 +135,7 @@ for transport in bot uas; do
     options=(--speed super)
     [[ $transport == bot ]] || options=(--speed high --uas)
     attach attach-disk "$bad" "${options[@]}"
-    sg=$(compgen -G "/sys/block/${disk##*/}/device/scsi_generic/sg*" | sed 's,.*/,/dev/,')
+    sg=$(generic "$disk")
     sg_turs "$sg" || sg_turs "$sg"
     sg_raw -r 32768 "$sg" 28 00 00 00 12 10 00 00 40 00 >sense 2>&1 || true
     # The page in which it lies: 0x1234 is in the one of 0x1230.

@@ -67,6 +67,7 @@ live() {
     attach attach-disk disk.img "${options[@]}"
     judge "$name" "$@"
     report "$name: ${options[*]}: $total tests ran, $bad failed, $(cat "$LAB_OUT/$name".* | grep -cF '[SKIPPED]') skips"
+    cat "$LAB_OUT/$name".* | sed -n 's/.*\[SKIPPED\] *//p' | sort | uniq -c | sort -rn >"$LAB_OUT/skips-$name"
     ((bad == 0)) || failed_disks+=("$name")
     kill -TERM "$pid"
     expect_detached "$pid" "$port" "$bus_id"
