@@ -8,36 +8,45 @@ use zerocopy::{Immutable, IntoBytes, Unaligned};
 
 use crate::codec::decode::Reader;
 use crate::codec::encode::Writer;
-use crate::codec::{Codec, Decoded, Packet, PacketType, StatusCode};
+use crate::codec::{Codec, Packet, PacketType, StatusCode};
 use crate::wire::layout;
 use crate::{Capabilities, MisuseError, ProtocolError};
 
+/// Endpoint, status, stream and length of a bulk packet.
+pub(super) type Bulk = (EndpointAddress, StatusCode, u32, u32);
+
 impl Reader<'_> {
-    /// Reads a packet and takes it.
+    /// Reads the fixed part of a bulk packet.
     #[inline(always)]
-    pub(super) fn data_packet(self, rx: &mut BytesMut) -> Result<Decoded, ProtocolError> {
+    pub(super) fn bulk(self, bytes: &[u8]) -> Result<Bulk, ProtocolError> {
+        let is_long = self.fixed as usize == size_of::<layout::LongBulk>();
+        let (body, length) = if is_long {
+            let (long, _) = self.read::<layout::LongBulk>(bytes)?;
+            (&long.bulk, u32::from(long.length_high.get()) << 16)
+        } else {
+            (self.read::<layout::Bulk>(bytes)?.0, 0)
+        };
+        let length = length | u32::from(body.length.get());
+        let endpoint = EndpointAddress::from_byte(body.endpoint);
+        let (status, stream) = (StatusCode(body.status), body.stream.get());
+        self.check_transfer(length)?;
+        self.check_data(endpoint, length)?;
+        Ok((endpoint, status, stream, length))
+    }
+
+    /// Reads a packet and takes it.
+    pub(super) fn data(self, rx: &mut BytesMut) -> Result<Packet, ProtocolError> {
         let bytes = rx.get(self.codec.width.length()..).unwrap_or(&[]);
-        match self.packet {
+        Ok(match self.packet {
             PacketType::BULK_PACKET => {
-                let is_long = self.fixed as usize == size_of::<layout::LongBulk>();
-                let (body, length) = if is_long {
-                    let (long, _) = self.read::<layout::LongBulk>(bytes)?;
-                    (&long.bulk, u32::from(long.length_high.get()) << 16)
-                } else {
-                    (self.read::<layout::Bulk>(bytes)?.0, 0)
-                };
-                let length = length | u32::from(body.length.get());
-                let endpoint = EndpointAddress::from_byte(body.endpoint);
-                let (status, stream) = (StatusCode(body.status), body.stream.get());
-                self.check_transfer(length)?;
-                self.check_data(endpoint, length)?;
-                Ok(self.decoded(Packet::Bulk {
+                let (endpoint, status, stream, length) = self.bulk(bytes)?;
+                Packet::Bulk {
                     endpoint,
                     status,
                     stream,
                     length,
-                    data: self.take(rx),
-                }))
+                    data: self.codec.take(rx, self.fixed, self.more),
+                }
             }
             PacketType::CONTROL_PACKET => {
                 let (body, _) = self.read::<layout::Control>(bytes)?;
@@ -51,12 +60,12 @@ impl Reader<'_> {
                 };
                 let status = StatusCode(body.status);
                 self.check_data(endpoint, setup.length.into())?;
-                Ok(self.decoded(Packet::Control {
+                Packet::Control {
                     endpoint,
                     setup,
                     status,
-                    data: self.take(rx),
-                }))
+                    data: self.codec.take(rx, self.fixed, self.more),
+                }
             }
             PacketType::BUFFERED_BULK_PACKET => {
                 let (body, _) = self.read::<layout::BufferedBulk>(bytes)?;
@@ -64,13 +73,13 @@ impl Reader<'_> {
                 let (stream, length) = (body.stream.get(), body.length.get());
                 let status = StatusCode(body.status);
                 self.check_data(endpoint, length)?;
-                Ok(self.decoded(Packet::BufferedBulk {
+                Packet::BufferedBulk {
                     stream,
                     endpoint,
                     status,
                     length,
-                    data: self.take(rx),
-                }))
+                    data: self.codec.take(rx, self.fixed, self.more),
+                }
             }
             found => {
                 let (body, _) = self.read::<layout::Packet>(bytes)?;
@@ -84,8 +93,8 @@ impl Reader<'_> {
                     return Err(self.direction(body.endpoint));
                 }
                 self.check_data(endpoint, length.into())?;
-                let data = self.take(rx);
-                Ok(self.decoded(if is_iso {
+                let data = self.codec.take(rx, self.fixed, self.more);
+                if is_iso {
                     Packet::Iso {
                         endpoint,
                         status,
@@ -99,15 +108,9 @@ impl Reader<'_> {
                         length,
                         data,
                     }
-                }))
+                }
             }
-        }
-    }
-
-    #[inline(always)]
-    const fn decoded(self, packet: Packet) -> Decoded {
-        let id = self.id;
-        Decoded::Packet { id, packet }
+        })
     }
 
     #[inline(always)]
@@ -130,17 +133,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes the whole packet, and gives its data.
-    #[inline(always)]
-    fn take(self, rx: &mut BytesMut) -> Segments {
-        let (width, fixed) = (self.codec.width.length(), self.fixed as usize);
-        let before = width.saturating_add(fixed);
-        let (read_ahead, held) = (&self.codec.read_ahead, self.codec.held);
-        read_ahead
-            .take_payload(rx, before, self.more as usize, held)
-            .into()
-    }
-
     #[inline(always)]
     const fn misstated(self, stated: u32) -> ProtocolError {
         ProtocolError::Data {
@@ -153,6 +145,16 @@ impl Reader<'_> {
 }
 
 impl Codec {
+    /// Takes a whole packet, and gives the data behind its fixed part.
+    #[inline(always)]
+    pub(super) fn take(&self, rx: &mut BytesMut, fixed: u32, more: u32) -> Segments {
+        let before = self.width.length().saturating_add(fixed as usize);
+        let payload = self
+            .read_ahead
+            .take_payload(rx, before, more as usize, self.held);
+        payload.into()
+    }
+
     /// Queues a packet, with its data by reference where that is not small.
     #[inline(always)]
     pub(super) fn encode_data(

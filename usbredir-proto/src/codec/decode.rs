@@ -4,9 +4,11 @@ use core::num::NonZeroUsize;
 
 use bytes::{Buf, Bytes, BytesMut};
 use usb_descriptors::{Direction, EndpointAddress};
+use usb_transfer::Segments;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::ProtocolError;
+use crate::codec::data::Bulk;
 use crate::codec::{Codec, Packet, PacketType, StatusCode};
 use crate::wire::{Header, layout};
 
@@ -36,28 +38,38 @@ impl Codec {
     /// what it means there is no going on.
     #[inline(always)]
     pub fn decode(&mut self, rx: &mut BytesMut) -> Result<Decoded, ProtocolError> {
-        let width = self.width.length();
-        let Some(header) = self.width.parse(rx) else {
-            return Ok(Decoded::Missing(self.missing(rx, width)));
+        // Inlined is only what builds one variant of the result. Where several are built in one
+        // place, those that have bytes where others have words make all go byte by byte.
+        let Some((id, (endpoint, status, stream, length), data)) = self.decode_bulk(rx) else {
+            return match self.decode_any(rx) {
+                Ok((id, packet)) => Ok(Decoded::Packet { id, packet }),
+                Err(Stop::Missing(missing)) => Ok(Decoded::Missing(missing)),
+                Err(Stop::Error(error)) => Err(error),
+            };
         };
+        let packet = Packet::Bulk {
+            endpoint,
+            status,
+            stream,
+            length,
+            data,
+        };
+        Ok(Decoded::Packet { id, packet })
+    }
+
+    /// A bulk packet that is all there and without fault: what a connection is busy with.
+    #[inline(always)]
+    fn decode_bulk(&mut self, rx: &mut BytesMut) -> Option<(u64, Bulk, Segments)> {
+        let (header, body) = self.width.parse(rx)?;
         let Header {
             packet_type,
             length,
             id,
         } = header;
-        let Some((fixed, more)) = self.terms.received(packet_type, length) else {
-            return Err(self.refusal(packet_type, length, id));
-        };
-        // Within 32 bits and the limits.
-        let total = width.saturating_add(length as usize);
-        if rx.len() < total {
-            return Ok(Decoded::Missing(self.missing(rx, total)));
+        if packet_type != PacketType::BULK_PACKET || body.len() < length as usize {
+            return None;
         }
-        self.read_ahead.record(total, rx);
-        if !packet_type.is_data() {
-            let packet = self.decode_control(rx, packet_type, length, id)?;
-            return Ok(Decoded::Packet { id, packet });
-        }
+        let (fixed, more) = self.terms.received(packet_type, length)?;
         let reader = Reader {
             codec: self,
             packet: packet_type,
@@ -65,35 +77,50 @@ impl Codec {
             fixed,
             more,
         };
-        reader.data_packet(rx)
+        let bulk = reader.bulk(body).ok()?;
+        let total = self.width.length().saturating_add(length as usize);
+        self.read_ahead.record(total, rx);
+        Some((id, bulk, self.take(rx, fixed, more)))
     }
 
-    /// A whole packet that carries no payload.
-    // Out of line, and what it needs one by one: what is handed over by reference is kept in memory
-    // for the packets that do, too.
+    /// What is there, whatever it is.
     #[inline(never)]
-    fn decode_control(
-        &mut self,
-        rx: &mut BytesMut,
-        packet: PacketType,
-        length: u32,
-        id: u64,
-    ) -> Result<Packet, ProtocolError> {
+    fn decode_any(&mut self, rx: &mut BytesMut) -> Result<(u64, Packet), Stop> {
+        let width = self.width.length();
+        let Some((header, body)) = self.width.parse(rx) else {
+            return Err(Stop::Missing(self.missing(rx, width)));
+        };
+        let Header {
+            packet_type,
+            length,
+            id,
+        } = header;
+        let Some((fixed, more)) = self.terms.received(packet_type, length) else {
+            return Err(Stop::Error(self.refusal(packet_type, length, id)));
+        };
+        // Within 32 bits and the limits.
+        let total = width.saturating_add(length as usize);
+        let Some(body) = body.get(..length as usize) else {
+            return Err(Stop::Missing(self.missing(rx, total)));
+        };
+        self.read_ahead.record(total, rx);
         let reader = Reader {
             codec: self,
-            packet,
+            packet: packet_type,
             id,
-            fixed: length,
-            more: 0,
+            fixed,
+            more,
         };
-        let width = self.width.length();
-        let total = width.saturating_add(length as usize).min(rx.len());
-        let packet = reader.control(rx.get(width..total).unwrap_or(&[]))?;
+        if packet_type.is_data() {
+            let packet = reader.data(rx)?;
+            return Ok((id, packet));
+        }
+        let packet = reader.control(body)?;
         rx.advance(total);
         if let (Packet::Hello(hello), None) = (&packet, self.negotiated) {
             self.meet(hello.capabilities);
         }
-        Ok(packet)
+        Ok((id, packet))
     }
 
     /// Makes room for what is missing.
@@ -127,6 +154,18 @@ impl Codec {
                 most,
             },
         }
+    }
+}
+
+/// Why there is no packet.
+enum Stop {
+    Missing(NonZeroUsize),
+    Error(ProtocolError),
+}
+
+impl From<ProtocolError> for Stop {
+    fn from(error: ProtocolError) -> Self {
+        Self::Error(error)
     }
 }
 

@@ -57,17 +57,25 @@ impl Width {
         }
     }
 
-    pub(crate) fn parse(self, rx: &[u8]) -> Option<Header> {
+    /// The header, and what follows it.
+    #[inline(always)]
+    pub(crate) fn parse(self, rx: &[u8]) -> Option<(Header, &[u8])> {
         match self {
-            Self::Narrow => Narrow::ref_from_prefix(rx).ok().map(|(header, _)| Header {
-                packet_type: PacketType(header.packet_type.get()),
-                length: header.length.get(),
-                id: header.id.get().into(),
+            Self::Narrow => Narrow::ref_from_prefix(rx).ok().map(|(header, rest)| {
+                let header = Header {
+                    packet_type: PacketType(header.packet_type.get()),
+                    length: header.length.get(),
+                    id: header.id.get().into(),
+                };
+                (header, rest)
             }),
-            Self::Wide => Wide::ref_from_prefix(rx).ok().map(|(header, _)| Header {
-                packet_type: PacketType(header.packet_type.get()),
-                length: header.length.get(),
-                id: header.id.get(),
+            Self::Wide => Wide::ref_from_prefix(rx).ok().map(|(header, rest)| {
+                let header = Header {
+                    packet_type: PacketType(header.packet_type.get()),
+                    length: header.length.get(),
+                    id: header.id.get(),
+                };
+                (header, rest)
             }),
         }
     }
