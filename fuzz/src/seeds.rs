@@ -7,6 +7,7 @@ use usb_descriptors::{ClassCode, DescriptorType, EndpointAddress, Speed, build};
 use usb_transfer::DeviceDescriptors;
 
 use crate::urb::{HEADER, Header, PACKET, Packet};
+use crate::usbredir;
 
 /// An input to be committed as `corpus/TARGET/NAME`.
 #[derive(Debug)]
@@ -211,7 +212,7 @@ fn join(choices: &[u8], stream: &[u8]) -> Vec<u8> {
 }
 
 /// Of usbredir's two ends.
-fn redirected() -> [Seed; 3] {
+fn redirected() -> [Seed; 4] {
     let seed = |target, name, bytes| Seed {
         target,
         name,
@@ -221,8 +222,9 @@ fn redirected() -> [Seed; 3] {
         seed(
             "usbredir_guest",
             "boot",
-            join(&[0, 0, 0, 0x80, 0, 0, 0, 0, 3, 0x81], BOOT_HOST),
+            join(&[0, 0, 0, 0, 0x80, 0, 0, 0, 0, 3, 0x81], BOOT_HOST),
         ),
+        seed("usbredir_guest", "pieces", pieces()),
         seed("usbredir_host", "boot", join(&[0], BOOT_GUEST)),
         seed(
             "usbredir_host",
@@ -230,6 +232,36 @@ fn redirected() -> [Seed; 3] {
             join(&[1], &BOOT_GUEST[80..]),
         ),
     ]
+}
+
+/// A transfer OUT goes in pieces, another waits for it, and the first is cancelled at the third.
+fn pieces() -> Vec<u8> {
+    let (hello, mut stream) = usbredir::introduction();
+    let mut choices = Choices(vec![1]);
+    let whole = stream.len() / 100;
+    (0..whole).for_each(|_| choices.numbers(&[5, 99]));
+    choices.numbers(&[5, (stream.len() % 100) as u16 - 1]);
+    let replies = [(1, 64_512), (2, 1024), (3, 0), (4, 6)];
+    let replies = replies.map(|(id, length)| usbredir::taken(&hello, id, length));
+    let behind = |reply: &[u8]| reply.len() as u16 - 1;
+    for (kind, reply) in [6, 4].into_iter().zip(&replies) {
+        choices.numbers(&[0, kind]);
+        choices.0.push(2);
+        choices.numbers(&[behind(reply)]);
+    }
+    choices.numbers(&[2, 0, behind(&replies[2]), 5, behind(&replies[3])]);
+    stream.extend(replies.concat());
+    join(&choices.0, &stream)
+}
+
+/// As `Decisions` reads them.
+struct Choices(Vec<u8>);
+
+impl Choices {
+    fn numbers(&mut self, numbers: &[u16]) {
+        let bytes = numbers.iter().flat_map(|number| number.to_be_bytes());
+        self.0.extend(bytes);
+    }
 }
 
 /// Of the targets of simulated devices.

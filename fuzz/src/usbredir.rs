@@ -1,11 +1,11 @@
 //! What both usbredir targets have in common.
 
 use bytes::{Buf, Bytes, BytesMut};
-use usb_descriptors::Speed;
 use usb_descriptors::build::Device;
-use usb_transfer::{DeviceDescriptors, TxQueue};
-use usbredir_proto::codec::{Codec, Decoded, Packet, Role};
-use usbredir_proto::{Capabilities, Limits};
+use usb_descriptors::{EndpointAddress, Speed};
+use usb_transfer::{DeviceDescriptors, Segments, TxQueue, Wire};
+use usbredir_proto::codec::{Codec, Decoded, Packet, Role, StatusCode};
+use usbredir_proto::{Capabilities, Host, Limits, Options};
 
 /// An endpoint of each kind: bulk 81 and 02, interrupt 83, isochronous 84 and 05.
 #[rustfmt::skip]
@@ -25,6 +25,36 @@ pub(crate) fn descriptors() -> DeviceDescriptors {
     let configuration = Bytes::from_static(&CONFIGURATION);
     descriptors.configurations.push(configuration);
     descriptors
+}
+
+/// A host without long lengths that has met a guest with all, and what it says before it is asked.
+pub(crate) fn introduction() -> (Codec, Vec<u8>) {
+    let long = Capabilities::BULK_LENGTH_32_BITS;
+    let mut options = Options::default();
+    options.capabilities = Capabilities::ALL.without(long);
+    options.version = "fuzz".into();
+    let mut codec = Codec::new(Role::Host, options.capabilities, Limits::default());
+    let mut host = Host::new(options);
+    host.attach(descriptors()).expect("descriptors");
+    let hello = Listener::new(Role::Guest).hello();
+    let _ = codec.decode(&mut BytesMut::from(&hello[..]));
+    let _ = host.receive(&mut BytesMut::from(&hello[..]));
+    let tx = host.tx();
+    (codec, tx.copy_to_bytes(tx.remaining()).to_vec())
+}
+
+/// Its reply to a bulk transfer OUT, of which the device took so many bytes.
+pub(crate) fn taken(host: &Codec, id: u64, length: u32) -> Vec<u8> {
+    let mut tx = TxQueue::new();
+    let reply = Packet::Bulk {
+        endpoint: EndpointAddress::from_byte(0x02),
+        status: StatusCode::SUCCESS,
+        stream: 0,
+        length,
+        data: Segments::new(),
+    };
+    host.encode(id, reply, &mut tx).expect("a reply");
+    tx.copy_to_bytes(tx.remaining()).to_vec()
 }
 
 /// The peer's ear: all that a side writes must be packets that it may send.

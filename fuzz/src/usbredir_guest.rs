@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::{Bytes, BytesMut};
 use usb_descriptors::{EndpointAddress, SetupPacket};
 use usb_transfer::{
-    Frame, Function, FunctionEvent, IsoPacket, Kind, Payload, Step, Transfer, TransferId,
+    Flags, Frame, Function, FunctionEvent, IsoPacket, Kind, Payload, Step, Transfer, TransferId,
     TransferIds, Wire,
 };
 use usbredir_proto::codec::Role;
@@ -26,12 +26,23 @@ impl User {
         self.out.insert(id);
         let endpoint = EndpointAddress::from_byte(byte);
         let length = u32::from(byte) * 3;
+        // In pieces, to a host whose lengths have 16 bits.
+        let long = 0x1_0000 + (u32::from(byte & 0x70) << 5);
         match kind {
             0 => Transfer::control_in(id, SetupPacket::from_bytes([byte, 6, 0, 1, 0, 0, byte, 0])),
             1 => Transfer::control_in(id, SetupPacket::set_configuration(byte & 1)),
             2 => Transfer::control_in(id, SetupPacket::set_interface(0, byte & 1)),
             3 => Transfer::data_in(id, endpoint, length),
             4 => Transfer::data_out(id, endpoint, Bytes::from(vec![byte; length as usize])),
+            5 => Transfer::data_in(id, endpoint, long),
+            6 => {
+                let flags = Flags {
+                    zero_packet: byte & 1 == 0,
+                    ..Flags::default()
+                };
+                let data = Bytes::from(vec![byte; long as usize]);
+                Transfer::data_out(id, endpoint, data).with_flags(flags)
+            }
             _ => {
                 let packets = (0..3).map(|at| IsoPacket::new(at * 50, 50)).collect();
                 let payload = if byte & 0x80 == 0 {
@@ -61,7 +72,12 @@ impl User {
 pub fn run(input: &[u8]) {
     let (mut decisions, mut stream) = crate::split(input);
     let mut options = Options::default();
-    options.limits.max_transfer = 1 << 16;
+    options.limits.max_transfer = 1 << 17;
+    if decisions.chance() {
+        let long = Capabilities::BULK_LENGTH_32_BITS;
+        options.capabilities = options.capabilities.without(long);
+    }
+    let told = options.capabilities;
     let mut guest = Guest::new(options);
     let mut host = Listener::new(Role::Host);
     let mut rx = BytesMut::new();
@@ -80,7 +96,7 @@ pub fn run(input: &[u8]) {
         user.poll(&mut guest);
         match decisions.below(6) {
             0 | 1 => {
-                let kind = decisions.below(6);
+                let kind = decisions.below(8);
                 let transfer = user.transfer(kind, decisions.byte());
                 guest.submit(transfer);
             }
@@ -109,7 +125,7 @@ pub fn run(input: &[u8]) {
     user.poll(&mut guest);
     assert!(user.out.is_empty(), "each is completed");
     // The host that listens can do everything: what a lesser one is told reads otherwise.
-    if guest.capabilities() == Some(Capabilities::ALL) {
+    if guest.capabilities() == Some(told) {
         host.hear(guest.tx());
     }
 }

@@ -1,5 +1,6 @@
 //! The guest's end: uses a device.
 
+mod pieces;
 mod requests;
 mod streams;
 
@@ -19,6 +20,7 @@ use crate::codec::{
 };
 use crate::filter::{Check, DeviceIdentity, Rules, Verdict};
 use crate::{Capabilities, Options, ProtocolError};
+use pieces::Pieces;
 use requests::Request;
 use streams::Stream;
 
@@ -33,8 +35,18 @@ use streams::Stream;
 /// | transfer | completes with |
 /// |---|---|
 /// | sent, cancelled | what the host replies: [`Status::CANCELLED`], or the real result |
+/// | sent in pieces, cancelled | the same, if the piece is short or the last; else [`Status::CANCELLED`] with all that has moved |
+/// | waits for one that goes in pieces | [`Status::CANCELLED`], at once |
 /// | waits for data that the host pushes, or for its time OUT | [`Status::CANCELLED`], at once |
 /// | stopped by a reset, a configuration or an alternate setting | [`Status::CANCELLED`], at once; a late reply is dropped |
+///
+/// # Pieces
+///
+/// A host without [`Capabilities::BULK_LENGTH_32_BITS`] takes bulk transfers of at most 65 535
+/// bytes. Longer ones go to it in pieces of 64 512 bytes, one after the other; what follows on the
+/// endpoint waits, or on that stream of it. A piece that is short or fails ends the transfer. An
+/// empty packet that [`Flags::zero_packet`](usb_transfer::Flags::zero_packet) asks for is a piece,
+/// too; it needs [`Capabilities::ENDPOINT_MAX_PACKET_SIZE`], which says where packets end.
 ///
 /// # Streams
 ///
@@ -72,6 +84,8 @@ pub struct Guest {
     is_fresh: bool,
     next_id: u64,
     in_flight: VecDeque<Request>,
+    /// One for each endpoint, or stream of it, where a transfer goes in pieces.
+    pieces: Vec<Pieces>,
     streams: Vec<Stream>,
     /// Bulk endpoints whose streams were made usable, as bits by index.
     bulk_streams: u32,
@@ -167,6 +181,7 @@ impl Guest {
             is_fresh: true,
             next_id: 1,
             in_flight: VecDeque::new(),
+            pieces: Vec::new(),
             streams: Vec::new(),
             bulk_streams: 0,
             now: Frame::ZERO,
@@ -253,8 +268,14 @@ impl Guest {
     }
 
     fn fail_all(&mut self, status: Status) {
-        let in_flight = core::mem::take(&mut self.in_flight);
-        self.tell(in_flight.into_iter().map(|request| request.fail(status)));
+        for request in core::mem::take(&mut self.in_flight) {
+            if !self.is_in_pieces(&request) {
+                self.tell([request.fail(status)]);
+            }
+        }
+        for pieces in core::mem::take(&mut self.pieces) {
+            self.tell(pieces.fail(status));
+        }
         for mut stream in core::mem::take(&mut self.streams) {
             self.tell(stream.fail(status));
         }

@@ -17,7 +17,7 @@ use crate::codec::{EndpointEntry, Packet, StatusCode};
 
 /// What a reply must be to be that of a request, beside its id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Expected {
+pub(super) enum Expected {
     Configuration,
     AltSetting,
     Control(EndpointAddress),
@@ -45,6 +45,18 @@ pub(super) struct Request {
 }
 
 impl Request {
+    pub(super) const fn id(&self) -> TransferId {
+        self.id
+    }
+
+    pub(super) const fn length(&self) -> u32 {
+        self.length
+    }
+
+    pub(super) const fn is_cancelled(&self) -> bool {
+        self.is_cancelled
+    }
+
     pub(super) const fn fail(&self, status: Status) -> Completion {
         Completion::failed(self.id, self.direction, status)
     }
@@ -84,6 +96,18 @@ impl Guest {
     }
 
     fn sent(&mut self, transfer: &Transfer, expected: Expected, packet: Packet) {
+        let length = u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX);
+        self.sent_part(transfer, length, expected, packet);
+    }
+
+    /// Sends the request for so many bytes of a transfer.
+    pub(super) fn sent_part(
+        &mut self,
+        transfer: &Transfer,
+        length: u32,
+        expected: Expected,
+        packet: Packet,
+    ) {
         let wire_id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         if !self.has(Capabilities::IDS_64_BITS) {
@@ -95,7 +119,7 @@ impl Guest {
             id: transfer.id,
             endpoint: transfer.endpoint,
             direction: transfer.payload.direction(),
-            length: u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX),
+            length,
             expected,
             is_cancelled: false,
         });
@@ -153,11 +177,7 @@ impl Guest {
     }
 
     fn bulk(&mut self, transfer: Transfer, stream: Option<StreamId>, entry: EndpointEntry) {
-        let most = if self.has(Capabilities::BULK_LENGTH_32_BITS) {
-            self.codec.limits().max_transfer
-        } else {
-            u16::MAX.into()
-        };
+        let most = self.codec.limits().max_transfer;
         let length = u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX);
         let has_stream = stream.is_none_or(|StreamId(stream)| {
             self.has(Capabilities::BULK_STREAMS) && u32::from(stream.get()) <= entry.max_streams
@@ -175,18 +195,7 @@ impl Guest {
             };
             self.send(0, packet);
         }
-        let data = match &transfer.payload {
-            Payload::Out(data) => data.clone(),
-            Payload::In { .. } => Bytes::new(),
-        };
-        let packet = Packet::Bulk {
-            endpoint,
-            status: StatusCode::SUCCESS,
-            stream: stream.map_or(0, |StreamId(stream)| stream.get().into()),
-            length,
-            data: data.into(),
-        };
-        self.sent(&transfer, Expected::Bulk(endpoint), packet);
+        self.send_bulk(transfer, stream, entry);
     }
 
     fn interrupt(&mut self, transfer: Transfer) {
@@ -277,6 +286,9 @@ impl Guest {
             }
             return;
         }
+        if self.cancel_held(id) {
+            return;
+        }
         let streams = self.streams.iter_mut();
         let mut found = streams.filter_map(|stream| {
             let (completion, was_last) = stream.cancel(id)?;
@@ -302,7 +314,16 @@ impl Guest {
             if request.expected.is_data_packet() && !request.is_cancelled {
                 self.send(request.wire_id, Packet::CancelDataPacket);
             }
-            self.tell([request.fail(Status::CANCELLED)]);
+            if !self.is_in_pieces(&request) {
+                self.tell([request.fail(Status::CANCELLED)]);
+            }
+        }
+        for pieces in core::mem::take(&mut self.pieces) {
+            if at(pieces.endpoint()) {
+                self.tell(pieces.fail(Status::CANCELLED));
+            } else {
+                self.pieces.push(pieces);
+            }
         }
         for mut stream in core::mem::take(&mut self.streams) {
             if !at(stream.endpoint) {
@@ -388,7 +409,8 @@ impl Guest {
         let mut requests = self.in_flight.iter();
         let found = requests.position(|one| one.wire_id == id && one.expected == expected);
         if let Some(request) = found.and_then(|at| self.in_flight.remove(at)) {
-            self.tell([request.complete(status, length, data)]);
+            let completion = request.complete(status, length, data);
+            self.replied(&request, completion);
         }
     }
 

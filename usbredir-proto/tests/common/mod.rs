@@ -1,6 +1,8 @@
 //! A device with an endpoint of each kind.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod bench;
+
 use bytes::Bytes;
 use usb_descriptors::build::Device;
 use usb_descriptors::{EndpointAddress, Speed};
