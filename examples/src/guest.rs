@@ -34,15 +34,19 @@ impl From<io::Error> for GuestError {
 /// How long a host may take to say what it has.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits for the device of the usbredir host at the far end, and takes it if the rules allow it;
-/// without rules, any.
+/// Greets the usbredir host at the far end with these options, waits for its device, and takes it if
+/// the rules allow it; without rules, any.
 ///
 /// # Errors
 /// [`GuestError`] says why there is none.
-pub fn take_device(stream: &mut Stream, rules: Option<Rules>) -> Result<Guest, GuestError> {
+pub fn take_device(
+    stream: &mut Stream,
+    options: Options,
+    rules: Option<Rules>,
+) -> Result<Guest, GuestError> {
     let sleeper = Sleeper::new();
     let until = sleeper.after(PATIENCE);
-    let mut guest = Guest::new(Options::default());
+    let mut guest = Guest::new(options);
     if let Some(rules) = rules {
         guest = guest.with_filter(rules);
     }

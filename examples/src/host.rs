@@ -10,8 +10,8 @@ use usb_transfer::{
 };
 use usbip_proto::client::Session;
 use usbip_proto::{BusId, Limits, ProtocolError};
-use usbredir_proto::Guest;
 use usbredir_proto::filter::Rules;
+use usbredir_proto::{Guest, Options};
 
 use crate::disk_job::DiskUser;
 use crate::run::tick;
@@ -106,8 +106,20 @@ impl Host<Guest> {
     ///
     /// # Errors
     /// As of [`take_device`].
-    pub fn take(mut stream: Stream, rules: Option<Rules>) -> Result<Self, HostError> {
-        let guest = take_device(&mut stream, rules)?;
+    pub fn take(stream: Stream, rules: Option<Rules>) -> Result<Self, HostError> {
+        Self::take_as(stream, Options::default(), rules)
+    }
+
+    /// The same as a guest with these options.
+    ///
+    /// # Errors
+    /// As of [`take_device`].
+    pub fn take_as(
+        mut stream: Stream,
+        options: Options,
+        rules: Option<Rules>,
+    ) -> Result<Self, HostError> {
+        let guest = take_device(&mut stream, options, rules)?;
         let speed = guest
             .device()
             .map_or(Speed::High, usbredir_proto::Device::speed);

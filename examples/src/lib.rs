@@ -82,7 +82,7 @@ pub use passthrough::{
     SelectorError, Taken, Usbfs, Way,
 };
 pub use progress::Progress;
-pub use redirect::{Redirected, redirect};
+pub use redirect::{Redirected, read_capabilities, redirect};
 pub use redirected::RedirectedDevice;
 pub use relay::{Relay, RelayError};
 pub use run::run;

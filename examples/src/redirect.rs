@@ -1,9 +1,10 @@
 //! The loop of a usbredir host: a device, given to a guest until one of them has enough.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use usb_transfer::{Frontend, Function, Wire, exchange};
-use usbredir_proto::{Host, HostState, ProtocolError};
+use usbredir_proto::{Capabilities, Host, HostState, ProtocolError};
 
 use crate::run::tick;
 use crate::{Sleeper, Stream, StreamError};
@@ -19,9 +20,24 @@ pub enum Redirected {
     Stopped,
 }
 
+/// Reads capabilities from the digits of a hexadecimal number, as of an option.
+///
+/// # Errors
+/// Says what was expected.
+pub fn read_capabilities(bits: &str) -> Result<Capabilities, &'static str> {
+    let bits = bits.strip_prefix("0x").unwrap_or(bits);
+    let bits = u32::from_str_radix(bits, 16).ok();
+    let bits = bits.filter(|bits| *bits <= 0xff);
+    bits.map(Capabilities::from_bits)
+        .ok_or("capabilities are 0 to 0xff")
+}
+
+/// How long a guest may take to read that its device is gone, and to acknowledge it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Gives the device that `host` was attached to a guest, until the guest leaves or rejects it, or
-/// until `stop` is set and the sleeper woken; then the guest is told, and may acknowledge. `watch`
-/// is called with each new state.
+/// until `stop` is set and the sleeper woken; then the guest is told, and may acknowledge within five
+/// seconds. `watch` is called with each new state.
 ///
 /// # Errors
 /// The guest broke the protocol, or the connection failed. Everything was given back all the same.
@@ -35,12 +51,24 @@ pub fn redirect(
 ) -> Result<Redirected, StreamError<ProtocolError>> {
     let mut state = HostState::Greeting;
     let mut outcome = Redirected::Left;
+    // After a stop; later nobody is waited for but the device.
+    let mut patience = None;
+    let mut is_over = false;
     loop {
         tick(sleeper, function);
         exchange(host, function);
-        if outcome == Redirected::Left && stop.load(Ordering::Acquire) {
-            outcome = Redirected::Stopped;
-            host.detach();
+        if patience.is_none() && stop.load(Ordering::Acquire) {
+            patience = Some(sleeper.after(PATIENCE));
+            if outcome == Redirected::Left {
+                outcome = Redirected::Stopped;
+                host.detach();
+                continue;
+            }
+        }
+        if !is_over && patience.is_some_and(|until| sleeper.now() >= until) {
+            is_over = true;
+            host.tx().clear();
+            host.end();
             continue;
         }
         let again = stream.turn(host);
@@ -66,6 +94,8 @@ pub fn redirect(
             host.end();
             continue;
         }
-        sleeper.sleep([&mut *stream], function.next_frame())?;
+        let until = function.next_frame().into_iter();
+        let until = until.chain(patience.filter(|_| !is_over)).min();
+        sleeper.sleep([&mut *stream], until)?;
     }
 }

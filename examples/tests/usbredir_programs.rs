@@ -14,6 +14,8 @@
 mod common;
 
 use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::TcpListener;
 
 use common::{ANYWHERE, Folder, Running, fails, run, same, serve, serve_at, succeeds, text};
 use rustix::process::Signal;
@@ -55,6 +57,10 @@ fn a_bad_command_line_is_refused() {
         (&["tree", "tcp:a:1", "--filter", "8,-1,-1,-1"], "4 numbers"),
         (&["tree", "tcp:a:1", "--filter", "8,-1,-1,x,1"], "\"x\""),
         (&["attach", "tcp:a:1", "--sysfs", "/nowhere"], "vhci"),
+        (
+            &["tree", "tcp:a:1", "--capabilities", "0x100"],
+            "capabilities are 0 to 0xff",
+        ),
     ] {
         fails(GUEST, arguments, 2, words);
     }
@@ -90,8 +96,16 @@ fn a_disk_is_shown_read_and_written() {
     succeeds(GUEST, &["read", &address, "--output", &copy, "--resume"]);
     same(&disk, &copy);
 
+    // What goes at once is a megabyte, to a guest without long lengths too.
+    let less = ["--capabilities", "0xbf"];
+    let again = folder.path("again");
+    let read = ["read", &address, "--output", &again];
+    succeeds(GUEST, &[&read[..], &less].concat());
+    same(&disk, &again);
+
     let input = folder.image("input", 3 << 20);
-    succeeds(GUEST, &["write", &address, "--input", &input]);
+    let write = ["write", &address, "--input", &input];
+    succeeds(GUEST, &[&write[..], &less].concat());
     same(&disk, &input);
     let long = folder.empty("long", 4 << 20);
     let write = ["write", &address, "--input", &long];
@@ -126,6 +140,26 @@ fn the_host_may_connect() {
     succeeds(HOST, &["--connect", &place, "--disk", &disk]);
     assert_eq!(guest.ended(), (Some(0), String::new()));
     same(&disk, &copy);
+}
+
+#[test]
+fn a_guest_that_says_no_more_is_left() {
+    let folder = Folder::new("silent");
+    let disk = folder.empty("disk.img", 1 << 20);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("tcp:{}", listener.local_addr().unwrap());
+    let mut host = Running::start(HOST, ["--connect", &place, "--disk", &disk]);
+    let (mut guest, _) = listener.accept().unwrap();
+    // A hello with all capabilities, that to acknowledge among them.
+    let mut hello = [0; 12 + 64 + 4];
+    hello[4] = 68;
+    hello[76] = 0xff;
+    guest.write_all(&hello).unwrap();
+    host.says("attached: ");
+    host.signal(Signal::TERM);
+    assert_eq!(host.says("detached"), "");
+    assert_eq!(host.ended(), (Some(0), String::new()));
+    drop(guest);
 }
 
 #[test]

@@ -9,13 +9,13 @@ use std::process::ExitCode;
 
 use examples::{
     Address, Attachment, DiskCopy, Failure, Host, HostError, Listener, Sleeper, Stop, Stream, Vhci,
-    bridge, say, signal,
+    bridge, read_capabilities, say, signal,
 };
 use lexopt::prelude::*;
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
 use usbredir_proto::filter::Rules;
-use usbredir_proto::{Guest, GuestState};
+use usbredir_proto::{Capabilities, Guest, GuestState, Options};
 
 const PROGRAM: &str = "usbredir-guest";
 
@@ -34,6 +34,8 @@ Options:
   --listen        ADDR is here: wait there for a host that connects
   --filter RULES  take only a device that the rules allow, such as 0x08,-1,-1,-1,1: class, vendor,
                   product, release, and 1 to allow or 0 to deny; -1 is any; rules are joined by |
+  --capabilities BITS
+                  what to say that it can do, to see how it does with less [default: 0xff]
   --resume        go on where it was interrupted: read appends to FILE, write leaves out what is
                   on the disk already
   --port N        the port of vhci_hcd [default: the first free one]
@@ -78,6 +80,7 @@ struct Place {
     address: Address,
     listen: bool,
     rules: Option<Rules>,
+    capabilities: Capabilities,
 }
 
 enum Action {
@@ -92,6 +95,7 @@ impl Command {
         let (mut words, mut file) = (Vec::<String>::new(), None);
         let (mut listen, mut resume) = (false, false);
         let (mut rules, mut port, mut sysfs) = (None, None, None);
+        let mut capabilities = Capabilities::ALL;
         let mut arguments = lexopt::Parser::from_args(arguments);
         while let Some(argument) = arguments.next()? {
             let word = words.first().map_or("", String::as_str);
@@ -100,6 +104,9 @@ impl Command {
                 (Short('V') | Long("version"), _) => return Ok(Self::Version),
                 (Long("listen"), _) => listen = true,
                 (Long("filter"), _) => rules = Some(arguments.value()?.parse()?),
+                (Long("capabilities"), _) => {
+                    capabilities = arguments.value()?.parse_with(read_capabilities)?;
+                }
                 (Long("output"), "read") | (Long("input"), "write") => {
                     file = Some(PathBuf::from(arguments.value()?));
                 }
@@ -136,6 +143,7 @@ impl Command {
             address,
             listen,
             rules,
+            capabilities,
         };
         Ok(Self::Use(place, action))
     }
@@ -171,7 +179,9 @@ impl Place {
         } else {
             self.address.connect()?
         };
-        Host::take(Stream::new(socket)?, self.rules.clone())
+        let mut options = Options::default();
+        options.capabilities = self.capabilities;
+        Host::take_as(Stream::new(socket)?, options, self.rules.clone())
     }
 
     fn failed(&self, error: impl Display) -> Failure {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use examples::{
     Address, Devices, Failure, Kind, Listener, LocalDevice, Redirected, Sleeper, Stop, Stream,
-    Wanted, redirect, say, signal,
+    Wanted, read_capabilities, redirect, say, signal,
 };
 use lexopt::prelude::*;
 use usbredir_proto::{Capabilities, Host, HostState, Options};
@@ -37,7 +37,8 @@ ADDR is tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. QEMU listens with
   -chardev socket,id=usb,path=PATH,server=on,wait=off -device usb-redir,chardev=usb
 
 Standard output tells of the guest and of what it makes of the device. Ctrl-C or SIGTERM tells the
-guest that the device is gone, flushes and ends.
+guest that the device is gone, flushes and ends; a guest that does not answer is left after five
+seconds.
 
 Exit status: 0 after that, or when the guest that was connected to has left; 1 if it rejected the
 device, or after a failure; 2 after a mistake, with nothing changed.";
@@ -127,14 +128,6 @@ impl Command {
             capabilities,
         }))
     }
-}
-
-fn read_capabilities(bits: &str) -> Result<Capabilities, &'static str> {
-    let bits = bits.strip_prefix("0x").unwrap_or(bits);
-    let bits = u32::from_str_radix(bits, 16).ok();
-    let bits = bits.filter(|bits| *bits <= 0xff);
-    bits.map(Capabilities::from_bits)
-        .ok_or("capabilities are 0 to 0xff")
 }
 
 /// Tells the loop that waits for a guest, and the one that serves it, to come to an end.
