@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use msc_bot::{BlockOp, BlockSize, BotDevice, BotOptions, LogicalUnit, UnitOptions};
 use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
-use usb_transfer::{Function, FunctionEvent, Segments, Transfer, TransferId, TransferIds};
+use usb_transfer::{
+    DeviceDescriptors, Function, FunctionEvent, Segments, Transfer, TransferId, TransferIds,
+};
 
 /// A `BotDevice` whose store is memory that is there.
 #[derive(Debug)]
@@ -22,6 +24,11 @@ impl Disk {
             device: device.expect("a device of one unit"),
             store,
         }
+    }
+
+    /// What a frontend must know of it.
+    pub fn descriptors(&self) -> DeviceDescriptors {
+        self.device.descriptors().clone()
     }
 }
 

@@ -8,13 +8,15 @@ mod copying;
 mod disk;
 mod measure;
 mod message;
+mod redirecting;
 mod session;
 mod webcam;
 
 pub use copying::Copying;
 pub use disk::{Disk, Standing};
-pub use measure::{compare, criterion};
+pub use measure::{compare, criterion, measure};
 pub use message::Urb;
+pub use redirecting::{Redirecting, bulk, greeted};
 pub use session::{Echo, Serving, Turning};
 pub use webcam::webcam;
 

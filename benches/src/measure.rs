@@ -24,12 +24,21 @@ pub fn compare<F: Function>(
     mut session: Serving<F>,
     store: &Bytes,
 ) {
-    group.bench_function(BenchmarkId::new("session", size), |bencher| {
-        bencher.iter_custom(|count| time(&mut session, urb, count));
-    });
+    measure(group, "session", size, urb, &mut session);
     let mut copying = Copying::new(store.to_vec());
-    group.bench_function(BenchmarkId::new("copying", size), |bencher| {
-        bencher.iter_custom(|count| time(&mut copying, urb, count));
+    measure(group, "copying", size, urb, &mut copying);
+}
+
+/// Serves a request by one server.
+pub fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    size: usize,
+    urb: &Urb,
+    server: &mut impl Server,
+) {
+    group.bench_function(BenchmarkId::new(name, size), |bencher| {
+        bencher.iter_custom(|count| time(server, urb, count));
     });
 }
 

@@ -215,7 +215,7 @@ impl Server for Turning {
 }
 
 /// Takes all that is queued, as `writev` does.
-fn write(tx: &mut TxQueue) {
+pub(crate) fn write(tx: &mut TxQueue) {
     while tx.has_remaining() {
         let mut slices = [IoSlice::new(&[]); 16];
         let count = tx.chunks_vectored(&mut slices);
