@@ -371,6 +371,7 @@ impl Wire for Guest {
                 return Ok(Step::Ready);
             }
             let buffered = self.streams.iter().map(Stream::buffered);
+            let buffered = buffered.chain(self.pieces.iter().map(Pieces::brought));
             let held = buffered.fold(self.in_flight.len(), usize::saturating_add);
             self.codec.set_held(held);
             match self.codec.decode(rx) {

@@ -72,6 +72,14 @@ impl Pieces {
         }
     }
 
+    /// Packets whose data it holds.
+    pub(super) fn brought(&self) -> usize {
+        match &self.moved {
+            Actual::Out(_) => 0,
+            Actual::In(data) => data.iter().count(),
+        }
+    }
+
     const fn has_more(&self) -> bool {
         !self.transfer.payload.is_empty() || self.owes_empty
     }
