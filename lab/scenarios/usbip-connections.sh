@@ -1,7 +1,7 @@
-# about: our client and server: attach, reconnect after the server died, reverse connection, Unix socket, vsock
+# about: our client and server: attach, reconnect after the server died, a server that hangs, reverse connection, Unix socket, vsock
 # tier: fast
-# timeout: 300
-# programs: usbip-server usbip-client
+# timeout: 400
+# programs: usbip-server usbip-client attach-disk
 
 load_vhci
 head -c 8M /dev/urandom >disk.img
@@ -72,9 +72,48 @@ done
 kill -TERM "$pid"
 expect_detached "$pid" "$port" "$bus_id"
 
+note "a server that does not answer: what the kernel holds is not waited for for ever"
+# attach_plain: attaches the disk, for nobody to watch. Sets port, bus_id and disk.
+attach_plain() {
+    wait_until 10 listed 1 || fail "the disk did not come back"
+    usbip-client attach tcp:127.0.0.1 1-1
+    wait_until 10 used_port || fail "no port is in use"
+    wait_until 30 block_device "$bus_id" || fail "no disk"
+    disk=$(block_device "$bus_id")
+    udevadm settle
+}
+attach_plain
+# Open until it is detached: whoever closes it has the kernel write what it holds, or udev look at the disk again.
+exec {held}<>"$disk"
+dd if=disk.img bs=64K count=4 status=none >&"$held"
+kill -STOP "$server"
+begun=${EPOCHREALTIME/./}
+status=0
+timeout 60 usbip-client detach "$port" 2>error || status=$?
+report "detached from a server that does not answer after $(tenths_since "$begun") tenths of a second: $(<error)"
+expect_equal "$status" 1 "exit status of detaching without writing all"
+grep -q 'detached, but what was written last may be lost' error || fail "usbip-client detach says: $(<error)"
+wait_until 10 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
+exec {held}>&-
+kill -CONT "$server"
+wait_until 60 no_block_device "$bus_id" || fail "$(block_device "$bus_id") is still there"
+
+note "what a dead server has left does not name the next device"
+attach_plain
+kill -KILL "$server"
+expect_exit 10 "$server" 137 "the killed server"
+wait_until 20 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
+wait_until 30 no_block_device "$bus_id"
+[[ -e /var/run/vhci_hcd/port$port ]] || fail "nobody was there to take the record away, and it is gone"
+dead=$port
+attach attach-disk disk.img
+expect_equal "$port" "$dead" "port"
+usbip port | tee said
+grep -q 'unknown host' said || fail "stock usbip port names a place for a device that has none"
+kill -TERM "$pid"
+expect_detached "$pid" "$port" "$bus_id"
+
 note "the server dials"
-kill -TERM "$server"
-expect_exit 10 "$server" 0 "usbip-server"
 usbip-server --connect tcp:127.0.0.1:4000 --disk disk.img >server.out 2>server.err &
 server=$!
 attach usbip-client listen tcp:127.0.0.1:4000
