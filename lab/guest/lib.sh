@@ -238,20 +238,21 @@ await_usb() {
     udevadm settle
 }
 
+# Asks the kernel, without a process: a socket that listens, state 0A, at port 4000.
 redirect_listens() {
-    [[ -n $(ss -Hltn "sport = :4000") ]]
+    [[ $(</proc/net/tcp) == *:0FA0\ 00000000:0000\ 0A\ * ]]
 }
 
 # redirect VENDOR:PRODUCT: Debian's usbredirect gives the device to one guest, at tcp:127.0.0.1:4000. Sets redirecting.
 redirect() {
     usbredirect --device "$1" --as 127.0.0.1:4000 >>usbredirect.log 2>&1 &
     redirecting=$!
-    wait_until 10 redirect_listens || fail "usbredirect does not listen: $(<usbredirect.log)"
+    wait_until 30 redirect_listens || fail "usbredirect does not listen: $(<usbredirect.log)"
 }
 
 # Its guest has left, and with it usbredirect.
 expect_redirected() {
-    wait_until 10 ended "$redirecting" || fail "usbredirect does not notice that its guest has left"
+    wait_until 30 ended "$redirecting" || fail "usbredirect does not notice that its guest has left"
     wait "$redirecting" || true
 }
 
@@ -351,7 +352,7 @@ clean_up() {
 
 # ask FUNCTION WORD...: has the scenario on the host, which booted this guest, call a function, and waits until it is done.
 ask() {
-    # Only made: it may be gone in a moment.
-    : >"/lab/ask-$*"
+    # Only made: it may be gone in a moment, or before the shared folder says that it was made.
+    { : >"/lab/ask-$*"; } 2>/dev/null || true
     wait_until 60 test ! -e "/lab/ask-$*" || fail "the host does not $*"
 }

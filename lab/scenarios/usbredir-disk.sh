@@ -39,6 +39,12 @@ sum_super() {
     sha256sum <super.disk | cut -d ' ' -f 1 >"$share/super.sum"
 }
 
+# written NAME: the bytes of all commands that write in QEMU's own record of the transfers.
+written() {
+    tshark -r "$LAB_OUT/$1.pcap" -Y 'usbms.dCBWSignature && usbms.dCBWFlags == 0' \
+        -T fields -e usbms.dCBWDataTransferLength 2>/dev/null | awk '{ sum += $1 } END { printf "%d", sum }'
+}
+
 redirected=()
 for at in super,xhci high,ehci protected,xhci; do
     redirected+=(
@@ -60,5 +66,8 @@ for at in super high protected; do
 done
 for at in super high; do
     e2fsck -f -n "$at.disk"
+    bytes=$(written "$at")
+    ((bytes >= 100000000)) || fail "QEMU's record has $bytes bytes written at $at speed"
+    report "QEMU's own record at $at speed: $bytes bytes written"
 done
 report "100 MB at high and super speed, read-only, stop and cont, unplugged in mid-read and back; fsck is content"

@@ -1,4 +1,4 @@
-# about: our guest against Debian's usbredirect on a disk of QEMU's: written, resumed, attached, reset, and over USB/IP too
+# about: our guest against Debian's usbredirect on a disk of QEMU's: written, resumed, in pieces, attached, reset, and over USB/IP too
 # tier: full
 # boot: own
 # timeout: 240
@@ -32,6 +32,34 @@ expect_redirected
 cmp -n $((3 << 20)) input copy
 expect_equal "$(stat -c %s copy)" "$size" "the size of the resumed copy"
 rm copy
+
+# A guest that can do less tells its host, whose lengths then have 16 bits: of a megabyte that is asked for or sent, each
+# piece goes by itself.
+note "in pieces"
+for less in 0xbf 0; do
+    head -c 3M /dev/urandom >input
+    redirect 46f4:0001
+    timeout 60 usbredir-guest write "$address" --input input --capabilities "$less"
+    expect_redirected
+    redirect 46f4:0001
+    timeout 60 usbredir-guest read "$address" --output "copy-$less" --capabilities "$less"
+    expect_redirected
+    wait_until 20 own_disk || fail "the kernel does not get its disk back"
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp -n $((3 << 20)) input "$(own_disk)"
+    cmp "copy-$less" "$(own_disk)"
+    rm "copy-$less"
+done
+redirect 46f4:0001
+attach usbredir-guest attach "$address" --capabilities 0xbf
+dd if="$disk" of=copy bs=1M iflag=direct
+cmp -n $((3 << 20)) input copy
+expect_equal "$(stat -c %s copy)" "$size" "the size of what the kernel read in pieces"
+rm copy
+kill -TERM "$pid"
+expect_detached "$pid" "$port" "$bus_id"
+expect_redirected
+report "in pieces: written, read, and read by the kernel, with capabilities 0xbf and 0"
 
 note "attached, reset, and given back"
 redirect 46f4:0001

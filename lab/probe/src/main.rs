@@ -6,10 +6,12 @@
 //! `lab-probe bulk-cancel DEVICE` cancels bulk IN transfers to which the device has nothing to say.
 //! `lab-probe audio-cancel DEVICE` cancels isochronous OUT transfers that are pending.
 //! `lab-probe audio-play DEVICE` waits until as many are completed.
+//! `lab-probe chardev PATH BYTES` measures how fast QEMU's usb-redir reads packets of so many bytes.
 //! `lab-probe corpus FILE SPEED` reads descriptors as sysfs has them, and builds them again.
 //!
 //! DEVICE is ADDR BUSID of a USB/IP server, or ADDR of a usbredir host. Each prints one line.
 
+mod chardev;
 mod corpus;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -31,6 +33,7 @@ fn main() {
     let address = |text: &str| text.parse::<Address>().expect("an address");
     match &arguments[..] {
         [what, file, speed] if what == "corpus" => corpus::judge(file, speed),
+        [what, path, bytes] if what == "chardev" => chardev::measure(path, bytes),
         [what, server, bus_id] => {
             let bus_id = bus_id.parse().expect("a bus id");
             probe(what, Host::open(&address(server), bus_id));
@@ -43,7 +46,7 @@ fn main() {
             );
         }
         _ => panic!(
-            "usage: lab-probe hid|bulk-cancel|audio-cancel|audio-play ADDR [BUSID], or corpus FILE SPEED"
+            "usage: lab-probe hid|bulk-cancel|audio-cancel|audio-play ADDR [BUSID], chardev PATH BYTES, or corpus FILE SPEED"
         ),
     }
 }
