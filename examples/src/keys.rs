@@ -1,7 +1,7 @@
 //! Typing on a keyboard, from another thread.
 
 use std::io::Read;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::task::Waker;
 use std::vec;
 
@@ -15,12 +15,12 @@ use crate::say;
 /// What the host does with the lights is said on standard output.
 ///
 /// ```
-/// use std::sync::mpsc::channel;
+/// use std::sync::mpsc::sync_channel;
 /// use examples::{Driven, strokes, type_from};
 /// use usb_descriptors::Speed;
 /// use usb_functions::{DeviceOptions, Keyboard};
 ///
-/// let (typed, channel) = channel();
+/// let (typed, channel) = sync_channel(1);
 /// let keyboard = Keyboard::new(DeviceOptions::new(Speed::High))?;
 /// let keyboard = Driven::new(keyboard, type_from(channel));
 /// typed.send(strokes("hello"))?;
@@ -44,9 +44,12 @@ pub fn type_from(typed: Receiver<Vec<Stroke>>) -> impl FnMut(&mut Keyboard) {
 
 /// Passes on as strokes what `input` brings, and wakes the loop of the keyboard, until the end of
 /// the input, until the byte `end`, or until the keyboard is gone.
+///
+/// While the host takes nothing and the channel is full, nothing is read: a pipe or a terminal
+/// then keeps, and at last holds up, who writes to it. Nothing is lost.
 pub fn type_input(
     mut input: impl Read,
-    typed: &Sender<Vec<Stroke>>,
+    typed: &SyncSender<Vec<Stroke>>,
     end: Option<u8>,
     strokes: fn(&str) -> Vec<Stroke>,
     waker: &Waker,

@@ -8,7 +8,7 @@ use usb_transfer::DeviceDescriptors;
 use usbip_proto::{BusId, DeviceId, DeviceRecord, RecordError};
 
 use crate::server::Device;
-use crate::simulated::Looks;
+use crate::simulated::{Looks, serial_number};
 use crate::{
     Address, DiskOptions, Failure, LocalDevice, Physical, PhysicalOptions, Relay, Sleeper,
     UnitImage, read_speed, simulated, typed_strokes,
@@ -58,28 +58,28 @@ pub const KINDS: &[Kind] = &[
         values: &["FILE"],
         about: "a keyboard that types what FILE brings, such as /dev/stdin",
         is_disk: false,
-        open: |wanted| simulated::keys(wanted.value(), wanted.looks),
+        open: |wanted| simulated::keys(wanted.value(), &wanted.looks),
     },
     Kind {
         option: "tablet",
         values: &["FILE"],
         about: "a tablet that is moved by lines X Y [BUTTONS [WHEEL]] of FILE",
         is_disk: false,
-        open: |wanted| simulated::tablet(wanted.value(), wanted.looks),
+        open: |wanted| simulated::tablet(wanted.value(), &wanted.looks),
     },
     Kind {
         option: "serial",
         values: &[],
         about: "a serial port; its other end is a pseudo-terminal",
         is_disk: false,
-        open: |wanted| simulated::serial(wanted.looks),
+        open: |wanted| simulated::serial(&wanted.looks),
     },
     Kind {
         option: "audio",
         values: &[],
         about: "a sound card that records what it plays",
         is_disk: false,
-        open: |wanted| simulated::audio(wanted.looks),
+        open: |wanted| simulated::audio(&wanted.looks),
     },
     Kind {
         option: "usb",
@@ -152,6 +152,7 @@ impl Devices {
 Of other devices:
   --speed SPEED         low, full, high or super [default: high]
   --id VENDOR:PRODUCT   their numbers, four hexadecimal digits each [default: 1209:0001]
+  --serial-number TEXT  the serial number of the device before it [default: such as KEYBOARD-1]
 {}
 ",
             PhysicalOptions::HELP
@@ -172,7 +173,10 @@ Of other devices:
                 let is_cd = kind.option == "cdrom";
                 disk.units.push(if is_cd { image.cd() } else { image });
             }
-            let looks = self.every_looks;
+            let before = self.wanted.iter();
+            let before = before.filter(|wanted| wanted.kind.option == option);
+            let mut looks = self.every_looks.clone();
+            looks.serial = Some(serial_number(option, before.count() + 1));
             self.wanted.push(Wanted {
                 kind,
                 values,
@@ -198,6 +202,13 @@ Of other devices:
                     return Err("--id is not of a disk".into());
                 }
                 return Ok(true);
+            }
+            "serial-number" => {
+                looks.serial = Some(arguments.value()?.parse()?);
+                return match self.wanted.last() {
+                    Some(wanted) if !wanted.kind.is_disk => Ok(true),
+                    _ => Err("--serial-number is of the device before it, which is no disk".into()),
+                };
             }
             _ => {}
         }
@@ -326,7 +337,7 @@ fn disk(wanted: &Wanted) -> Result<Offered, Failure> {
 fn keyboard(wanted: &Wanted) -> Result<Offered, Failure> {
     let strokes = typed_strokes(&wanted.value().to_string_lossy())
         .map_err(|error| Failure::Mistake(format!("--keyboard: {error}")))?;
-    simulated::keyboard(strokes, wanted.looks)
+    simulated::keyboard(strokes, &wanted.looks)
 }
 
 fn physical(wanted: &Wanted) -> Result<Offered, Failure> {

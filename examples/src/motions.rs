@@ -23,12 +23,12 @@ pub fn motion(line: &str) -> Option<Motion> {
 /// and all is told, the tablet leaves.
 ///
 /// ```
-/// use std::sync::mpsc::channel;
+/// use std::sync::mpsc::sync_channel;
 /// use examples::{Driven, follow_tablet, motion};
 /// use usb_descriptors::Speed;
 /// use usb_functions::{DeviceOptions, Tablet};
 ///
-/// let (moved, motions) = channel();
+/// let (moved, motions) = sync_channel(1);
 /// let tablet = Tablet::new(DeviceOptions::new(Speed::High))?;
 /// let tablet = Driven::new(tablet, follow_tablet(motions));
 /// moved.send(motion("16384 0 1").ok_or("no motion")?)?;

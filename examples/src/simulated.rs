@@ -4,17 +4,18 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use lexopt::{Parser, ValueExt};
 use usb_descriptors::{EndpointAddress, Speed};
 use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial, Stroke, Tablet};
 use usb_transfer::{Frame, Function, FunctionEvent, Transfer, TransferId};
 
 use crate::{
-    Driven, Failure, Local, LocalDevice, Offered, PseudoTerminal, SerialBridge, Sleeper,
-    follow_tablet, motion, strokes, type_from, type_input,
+    AttachOptions, Driven, Failure, Local, LocalDevice, Offered, PseudoTerminal, SerialBridge,
+    Sleeper, follow_tablet, motion, strokes, type_from, type_input,
 };
 
 /// Linux looks at a new keyboard for so long at most, and loses what is typed meanwhile.
@@ -23,21 +24,78 @@ pub const LOOK: Duration = Duration::from_secs(1);
 const LOOK_FRAMES: u64 = LOOK.as_secs() * 8000;
 
 /// What may be said of a simulated device.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Looks {
     /// Its speed; `None`: high.
     pub speed: Option<Speed>,
     /// The numbers of vendor and product; `None`: those for tests.
     pub ids: Option<(u16, u16)>,
+    /// Its serial number, by which hosts tell it from others of its kind; `None`: the one of a
+    /// device that has no other.
+    pub serial: Option<String>,
 }
 
 impl Looks {
-    fn options(self) -> DeviceOptions {
+    fn options(&self) -> DeviceOptions {
         let (vendor, product) = self.ids.unwrap_or(DeviceOptions::TEST_IDS);
-        DeviceOptions::new(self.speed.unwrap_or(Speed::High))
+        let options = DeviceOptions::new(self.speed.unwrap_or(Speed::High))
             .manufacturer("Virtual")
             .vendor_id(vendor)
-            .product_id(product)
+            .product_id(product);
+        match &self.serial {
+            Some(serial) => options.serial(serial),
+            None => options,
+        }
+    }
+}
+
+/// The serial number of a device of whom nobody has said another: the same whenever it is the same
+/// of its kind.
+#[must_use]
+pub fn serial_number(kind: &str, instance: usize) -> String {
+    format!("{}-{instance}", kind.to_uppercase())
+}
+
+/// What may be said of a simulated device that is attached to this machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SimulatedOptions {
+    /// Where and how it is attached.
+    pub attach: AttachOptions,
+    serial: String,
+}
+
+impl SimulatedOptions {
+    /// The option that all these devices have besides [`AttachOptions`].
+    pub const HELP: &str =
+        "  --serial TEXT         the serial number [default: the kind of device, and 1]";
+
+    /// The only device of its kind, at this speed.
+    #[must_use]
+    pub fn new(kind: &str, speed: Speed) -> Self {
+        Self {
+            attach: AttachOptions::new(speed),
+            serial: serial_number(kind, 1),
+        }
+    }
+
+    /// Reads the value of an option, if it is that of [`HELP`](Self::HELP).
+    ///
+    /// # Errors
+    /// The value is missing.
+    pub fn take(&mut self, option: &str, arguments: &mut Parser) -> Result<bool, lexopt::Error> {
+        let known = option == "serial";
+        if known {
+            self.serial = arguments.value()?.parse()?;
+        }
+        Ok(known)
+    }
+
+    /// What the device is on the bus.
+    #[must_use]
+    pub fn device(&self) -> DeviceOptions {
+        DeviceOptions::new(self.attach.speed)
+            .manufacturer("Virtual")
+            .serial(&self.serial)
     }
 }
 
@@ -50,7 +108,7 @@ struct Typing {
     /// Typed to each host anew.
     text: Option<Vec<Stroke>>,
     /// As long as it is held, the keyboard stays when all is typed.
-    stay: Option<Sender<Vec<Stroke>>>,
+    stay: Option<SyncSender<Vec<Stroke>>>,
     start: Start,
 }
 
@@ -80,8 +138,8 @@ impl Typing {
 impl Local for Typing {
     fn arrive(&mut self) {
         if let Some(text) = &self.text {
-            let (typed, channel) = channel();
-            // The other end is here.
+            let (typed, channel) = sync_channel(1);
+            // There is room, and the other end is here.
             let _ = typed.send(text.clone());
             self.typist = Box::new(type_from(channel));
             self.stay = Some(typed);
@@ -142,7 +200,7 @@ impl Local for AudioLoopback {}
 ///
 /// # Errors
 /// The device cannot be.
-pub fn keyboard(text: Vec<Stroke>, looks: Looks) -> Result<Offered, Failure> {
+pub fn keyboard(text: Vec<Stroke>, looks: &Looks) -> Result<Offered, Failure> {
     let keyboard = Keyboard::new(looks.options()).map_err(Failure::mistake)?;
     let descriptors = keyboard.descriptors().clone();
     let mut typing = Typing::new(keyboard, Box::new(|_| ()));
@@ -155,13 +213,13 @@ pub fn keyboard(text: Vec<Stroke>, looks: Looks) -> Result<Offered, Failure> {
 ///
 /// # Errors
 /// The file or the device cannot be, or the system has no thread left.
-pub fn keys(path: &OsStr, looks: Looks) -> Result<Offered, Failure> {
+pub fn keys(path: &OsStr, looks: &Looks) -> Result<Offered, Failure> {
     let input = open(path)?;
     let keyboard = Keyboard::new(looks.options()).map_err(Failure::mistake)?;
     let descriptors = keyboard.descriptors().clone();
     let mut sleeper = Sleeper::new();
     let waker = sleeper.waker().map_err(Failure::failed)?;
-    let (typed, channel) = channel();
+    let (typed, channel) = sync_channel(1);
     let mut typing = Typing::new(keyboard, Box::new(type_from(channel)));
     typing.stay = Some(typed.clone());
     start("keys", move || {
@@ -175,7 +233,7 @@ pub fn keys(path: &OsStr, looks: Looks) -> Result<Offered, Failure> {
 ///
 /// # Errors
 /// The file or the device cannot be, or the system has no thread left.
-pub fn tablet(path: &OsStr, looks: Looks) -> Result<Offered, Failure> {
+pub fn tablet(path: &OsStr, looks: &Looks) -> Result<Offered, Failure> {
     let input = BufReader::new(open(path)?);
     let tablet = Tablet::new(looks.options()).map_err(Failure::mistake)?;
     let descriptors = tablet.descriptors().clone();
@@ -219,7 +277,7 @@ fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure
 ///
 /// # Errors
 /// The system has no pseudo-terminal or thread left.
-pub fn serial(looks: Looks) -> Result<Offered, Failure> {
+pub fn serial(looks: &Looks) -> Result<Offered, Failure> {
     let serial = Serial::new(looks.options()).map_err(Failure::mistake)?;
     let descriptors = serial.descriptors().clone();
     let terminal = PseudoTerminal::open().map_err(Failure::failed)?;
@@ -240,7 +298,7 @@ pub fn serial(looks: Looks) -> Result<Offered, Failure> {
 ///
 /// # Errors
 /// The device cannot be.
-pub fn audio(looks: Looks) -> Result<Offered, Failure> {
+pub fn audio(looks: &Looks) -> Result<Offered, Failure> {
     let function = AudioLoopback::new(looks.options()).map_err(Failure::mistake)?;
     let descriptors = function.descriptors().clone();
     let device = LocalDevice::new(descriptors, function, Sleeper::new());

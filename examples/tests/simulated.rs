@@ -10,13 +10,16 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::task::Waker;
 use std::thread;
 
 use bytes::Bytes;
-use examples::{Driven, PseudoTerminal, SerialBridge, loopback, simulated, strokes, type_from};
-use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+use examples::{
+    Devices, Driven, PseudoTerminal, SerialBridge, loopback, simulated, strokes, type_from,
+};
+use lexopt::{Arg, Parser};
+use usb_descriptors::{EndpointAddress, SetupPacket, Speed, StringDescriptor};
 use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial};
 use usb_transfer::{
     Actual, Completion, Frame, Frontend, Function, FunctionEvent, HostEvent, IsoPacket, Kind,
@@ -27,9 +30,40 @@ fn endpoint(byte: u8) -> EndpointAddress {
     EndpointAddress::from_byte(byte)
 }
 
+/// Of several devices of a kind each has its own, the same each time.
+#[test]
+fn devices_have_serial_numbers() {
+    let line = [
+        "--audio",
+        "--keyboard=a",
+        "--serial-number=DESK",
+        "--speed=full",
+        "--keyboard=b",
+        "--audio",
+    ];
+    let mut arguments = Parser::from_args(line);
+    let mut devices = Devices::default();
+    while let Some(Arg::Long(option)) = arguments.next().unwrap() {
+        let option = option.to_owned();
+        assert!(devices.take(&option, &mut arguments).unwrap(), "{option}");
+    }
+    let found = devices.wanted.iter().map(|wanted| {
+        let device = wanted.open().unwrap().into_local().unwrap();
+        let strings = device.descriptors.strings.iter();
+        let serial = strings.filter(|string| string.index == 3).last().unwrap();
+        let serial = StringDescriptor::parse(&serial.descriptor)
+            .unwrap()
+            .to_string();
+        assert_eq!(device.descriptors.device().unwrap().serial_string(), 3);
+        serial
+    });
+    let found: Vec<String> = found.collect();
+    assert_eq!(found, ["AUDIO-1", "DESK", "KEYBOARD-2", "AUDIO-2"]);
+}
+
 #[test]
 fn a_keyboard_leaves_when_all_is_typed() {
-    let (typed, channel) = channel();
+    let (typed, channel) = sync_channel(1);
     let keyboard = Keyboard::new(DeviceOptions::new(Speed::High)).unwrap();
     let mut keyboard = Driven::new(keyboard, type_from(channel));
     let mut ids = TransferIds::default();
@@ -72,7 +106,7 @@ fn a_keyboard_leaves_when_all_is_typed() {
 
 #[test]
 fn an_offered_keyboard_types_to_each_host_when_that_had_time_to_look() {
-    let offered = simulated::keyboard(strokes("a"), simulated::Looks::default()).unwrap();
+    let offered = simulated::keyboard(strokes("a"), &simulated::Looks::default()).unwrap();
     let mut keyboard = offered.into_local().unwrap().function;
     let mut ids = TransferIds::default();
     let mut now = 0;

@@ -93,6 +93,14 @@ fn a_bad_command_line_is_refused() {
         (&["--connect=unix:/x", &disk, "--speed=slow"], "a speed is"),
         (&["--connect=unix:/x", &disk, "--id=1:2"], "not of a disk"),
         (&["--connect=unix:/x", "--serial", "--id=1"], "numbers are"),
+        (
+            &["--connect=unix:/x", "--serial-number=A", "--audio"],
+            "before it",
+        ),
+        (
+            &["--connect=unix:/x", &disk, "--serial-number=A"],
+            "no disk",
+        ),
     ] {
         fails(REDIR_HOST, arguments, 2, words);
     }

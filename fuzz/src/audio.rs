@@ -26,18 +26,26 @@ pub fn run(input: &[u8]) {
     let options = DeviceOptions::new(Speed::Full);
     if which % 2 == 1 {
         let audio = AudioLoopback::new(options).expect("a sound card");
-        let audio = function::run(input, audio, &subject(|_, _| {}, |_| {}));
+        let subject = subject(|_, _| {}, |_| {}, AudioLoopback::detach);
+        let audio = function::run(input, audio, &subject);
         assert_eq!(audio.next_frame(), None, "nothing flows");
+        function::leave(audio, &subject);
     } else {
         let audio = Audio::new(options).expect("a sound card");
         let check = |audio: &mut Audio| assert!(audio.supplied() <= SECOND);
-        let audio = function::run(input, audio, &subject(act, check));
+        let subject = subject(act, check, Audio::detach);
+        let audio = function::run(input, audio, &subject);
         assert_eq!(audio.next_frame(), None, "nothing flows");
         assert_eq!(audio.supplied(), 0, "what was for the last host is gone");
+        function::leave(audio, &subject);
     }
 }
 
-fn subject<F>(act: fn(&mut F, &mut Decisions<'_>), check: fn(&mut F)) -> Subject<F> {
+fn subject<F>(
+    act: fn(&mut F, &mut Decisions<'_>),
+    check: fn(&mut F),
+    detach: fn(&mut F),
+) -> Subject<F> {
     Subject {
         requests: REQUESTS,
         endpoints: &[0x01, 0x82],
@@ -45,6 +53,7 @@ fn subject<F>(act: fn(&mut F, &mut Decisions<'_>), check: fn(&mut F)) -> Subject
         settings: &[(1, 1), (2, 1), (0, 0)],
         act,
         check,
+        detach,
     }
 }
 

@@ -3,7 +3,8 @@
 //! Invariants: every transfer completes exactly once, those of one endpoint in order unless they
 //! stall, a cancelled one at once; no more comes than was asked for, and the packets of an
 //! isochronous transfer come back where they were, with sums that agree; a reset completes
-//! everything, and the next host finds a device that answers.
+//! everything, and the next host finds a device that answers. A device that leaves completes
+//! everything, says so once, and is gone for whoever asks.
 
 use std::collections::BTreeMap;
 
@@ -29,22 +30,14 @@ pub(crate) struct Subject<F> {
     pub(crate) act: fn(&mut F, &mut Decisions<'_>),
     /// What else holds.
     pub(crate) check: fn(&mut F),
+    /// The device is taken away.
+    pub(crate) detach: fn(&mut F),
 }
 
 /// Runs a target: choices steer the host and the user; the bytes after them are what the host
 /// sends where it sends anything.
 pub(crate) fn run<F: Function>(input: &[u8], device: F, subject: &Subject<F>) -> F {
-    let (decisions, stream) = split(input);
-    let mut run = Run {
-        decisions,
-        stream,
-        device,
-        subject,
-        ids: TransferIds::default(),
-        pending: BTreeMap::new(),
-        order: BTreeMap::new(),
-        now: 1,
-    };
+    let mut run = Run::new(input, device, subject);
     run.configure();
     while !run.decisions.is_empty() {
         run.step();
@@ -58,6 +51,25 @@ pub(crate) fn run<F: Function>(input: &[u8], device: F, subject: &Subject<F>) ->
     run.device
 }
 
+/// Takes the device away from a host that has asked something of each endpoint.
+pub(crate) fn leave<F: Function>(device: F, subject: &Subject<F>) {
+    let mut run = Run::new(&[], device, subject);
+    run.configure();
+    run.ask_each();
+    (subject.detach)(&mut run.device);
+    (subject.detach)(&mut run.device);
+    run.poll();
+    assert!(run.pending.is_empty(), "a device that leaves completes all");
+    assert!(run.is_gone, "a device that leaves says so");
+    run.ask_each();
+    run.poll();
+    assert!(
+        run.pending.is_empty(),
+        "a device that is gone completes all"
+    );
+    assert_eq!(run.device.next_frame(), None, "and does nothing more");
+}
+
 struct Run<'a, F> {
     decisions: Decisions<'a>,
     stream: &'a [u8],
@@ -67,9 +79,25 @@ struct Run<'a, F> {
     pending: BTreeMap<TransferId, Transfer>,
     order: BTreeMap<u8, Vec<TransferId>>,
     now: u64,
+    is_gone: bool,
 }
 
-impl<F: Function> Run<'_, F> {
+impl<'a, F: Function> Run<'a, F> {
+    fn new(input: &'a [u8], device: F, subject: &'a Subject<F>) -> Self {
+        let (decisions, stream) = split(input);
+        Self {
+            decisions,
+            stream,
+            device,
+            subject,
+            ids: TransferIds::default(),
+            pending: BTreeMap::new(),
+            order: BTreeMap::new(),
+            now: 1,
+            is_gone: false,
+        }
+    }
+
     fn step(&mut self) {
         match self.decisions.below(16) {
             0..=4 => self.ask(),
@@ -120,7 +148,16 @@ impl<F: Function> Run<'_, F> {
     /// A transfer as a host of such a device has it.
     fn ask(&mut self) {
         let at = self.decisions.below(self.subject.endpoints.len());
-        let endpoint = EndpointAddress::from_byte(self.subject.endpoints[at]);
+        self.ask_at(EndpointAddress::from_byte(self.subject.endpoints[at]));
+    }
+
+    fn ask_each(&mut self) {
+        for endpoint in self.subject.endpoints {
+            self.ask_at(EndpointAddress::from_byte(*endpoint));
+        }
+    }
+
+    fn ask_at(&mut self, endpoint: EndpointAddress) {
         let (id, length) = (self.ids.mint(), self.decisions.below(2000));
         let payload = match endpoint.direction() {
             Direction::In => Payload::In {
@@ -194,7 +231,11 @@ impl<F: Function> Run<'_, F> {
     fn poll(&mut self) {
         while let Some(event) = self.device.poll() {
             match event {
-                FunctionEvent::Complete(completion) => self.complete(&completion),
+                FunctionEvent::Complete(completion) => {
+                    assert!(!self.is_gone || completion.status == Status::DISCONNECTED);
+                    self.complete(&completion);
+                }
+                FunctionEvent::Detached if !self.is_gone => self.is_gone = true,
                 other => panic!("{other:?}"),
             }
         }
@@ -207,7 +248,8 @@ impl<F: Function> Run<'_, F> {
         let place = order.iter().position(|id| *id == completion.id);
         let place = place.expect("it was submitted there");
         order.remove(place);
-        let early = matches!(completion.status, Status::CANCELLED | Status::STALL);
+        let early = [Status::CANCELLED, Status::STALL, Status::DISCONNECTED];
+        let early = early.contains(&completion.status);
         assert!(place == 0 || early, "in order: {completion:?}");
         let moved = completion.actual.len();
         assert!(moved <= transfer.payload.len() || !matches!(transfer.kind, Kind::Data { .. }));

@@ -31,34 +31,41 @@ pub fn run(input: &[u8]) {
     match which % 3 {
         0 => {
             let keyboard = Keyboard::new(options).expect("a keyboard");
-            let mut keyboard = function::run(
-                input,
-                keyboard,
-                &subject(press, |keyboard| {
-                    assert!(keyboard.waiting() <= MOST_WAITING);
-                    let _ = keyboard.poll_event();
-                }),
-            );
+            let check = |keyboard: &mut Keyboard| {
+                assert!(keyboard.waiting() <= MOST_WAITING);
+                let _ = keyboard.poll_event();
+            };
+            let subject = subject(press, check, Keyboard::detach);
+            let mut keyboard = function::run(input, keyboard, &subject);
             assert_eq!(keyboard.waiting(), 0, "what was for the last host is gone");
             keyboard.press(Usage::A);
             assert_eq!(keyboard.waiting(), 1);
+            function::leave(keyboard, &subject);
         }
         1 => {
             let mouse = Mouse::new(options).expect("a mouse");
             let check = |mouse: &mut Mouse| assert!(mouse.waiting() <= MOST_WAITING);
-            let mouse = function::run(input, mouse, &subject(roll, check));
+            let subject = subject(roll, check, Mouse::detach);
+            let mouse = function::run(input, mouse, &subject);
             assert_eq!(mouse.waiting(), 0, "what was for the last host is gone");
+            function::leave(mouse, &subject);
         }
         _ => {
             let tablet = Tablet::new(options).expect("a tablet");
             let check = |tablet: &mut Tablet| assert!(tablet.waiting() <= MOST_WAITING);
-            let tablet = function::run(input, tablet, &subject(point, check));
+            let subject = subject(point, check, Tablet::detach);
+            let tablet = function::run(input, tablet, &subject);
             assert_eq!(tablet.waiting(), 0, "what was for the last host is gone");
+            function::leave(tablet, &subject);
         }
     }
 }
 
-fn subject<F>(act: fn(&mut F, &mut Decisions<'_>), check: fn(&mut F)) -> Subject<F> {
+fn subject<F>(
+    act: fn(&mut F, &mut Decisions<'_>),
+    check: fn(&mut F),
+    detach: fn(&mut F),
+) -> Subject<F> {
     Subject {
         requests: REQUESTS,
         endpoints: &[0x81],
@@ -66,6 +73,7 @@ fn subject<F>(act: fn(&mut F, &mut Decisions<'_>), check: fn(&mut F)) -> Subject
         settings: &[(0, 0)],
         act,
         check,
+        detach,
     }
 }
 

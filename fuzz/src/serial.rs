@@ -38,11 +38,14 @@ pub fn run(input: &[u8]) {
         settings: &[(0, 0), (1, 0)],
         act,
         check: |serial: &mut Serial| assert!(serial.unsent() < Serial::MOST_UNSENT + PIECE),
+        detach: Serial::detach,
     };
     let mut serial = function::run(input, serial.expect("a serial port"), &subject);
     assert_eq!(serial.unsent(), 0, "what was for the last host is gone");
-    // It still carries bytes.
-    while serial.poll_event().is_some() {}
+    // It still carries bytes; the break of the last host is not told.
+    while let Some(event) = serial.poll_event() {
+        assert!(!matches!(event, SerialEvent::Break(_)), "{event:?}");
+    }
     let hello = Bytes::from_static(b"hello");
     let (first, second) = (
         TransferId::from_u64(u64::MAX - 1),
@@ -70,6 +73,7 @@ pub fn run(input: &[u8]) {
         panic!("{last:?}");
     };
     assert_eq!(completion.actual, usb_transfer::Actual::In(hello.into()));
+    function::leave(serial, &subject);
 }
 
 fn act(serial: &mut Serial, decisions: &mut Decisions<'_>) {

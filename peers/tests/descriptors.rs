@@ -21,16 +21,16 @@ fn descriptors_of_others() {
     let list = std::env::var("PEERS_CORPUS").expect("PEERS_CORPUS names a list");
     let list = std::fs::read_to_string(list).unwrap();
     let mut seen = Seen::default();
-    let mut last = Vec::new();
+    let mut run_before = Vec::new();
     for line in list.lines() {
         match *line.split(' ').collect::<Vec<_>>() {
             ["field", bytes, name, value] => {
-                field(&last, &hex(bytes), name, value.parse().unwrap());
+                field(&run_before, &hex(bytes), name, value.parse().unwrap());
                 seen.fields += 1;
             }
             [name, speed, run] => {
-                last = hex(run);
-                device(name, speed_of(speed), &last, &mut seen);
+                run_before = hex(run);
+                device(name, speed_of(speed), &run_before, &mut seen);
             }
             _ => panic!("{line}"),
         }

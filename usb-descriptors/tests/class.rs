@@ -6,7 +6,7 @@
 )]
 
 use usb_descriptors::class::{ClassDescriptor, Placement, audio, cdc, midi, video};
-use usb_descriptors::{ClassCode, Descriptors};
+use usb_descriptors::{ClassCode, Descriptors, InterfacePower};
 
 /// One descriptor that says `length`, `kind` and `subtype`.
 fn bytes(length: usize, kind: u8, rest: &[u8]) -> Vec<u8> {
@@ -46,6 +46,17 @@ fn expect(
 
 const AT_INTERFACE: Placement = Placement::Interface;
 const AT_ENDPOINT: Placement = Placement::Endpoint;
+
+#[test]
+fn what_is_obsolete_is_read_too() {
+    let power = [15, 8, 0x0f, 1, 2, 3, 4, 5, 6, 0x10, 0, 0x20, 0, 0x30, 1];
+    let read = InterfacePower::parse(&power).unwrap();
+    assert_eq!((read.bus_saving_d1(), read.self_saving_d3()), (1, 6));
+    assert_eq!((read.wake_d1(), read.wake_d3()), (0x10, 0x130));
+    let descriptor = Descriptors::new(&power).next().unwrap();
+    assert_eq!(descriptor.layout().unwrap().title(), "Interface Power");
+    assert!(descriptor.fields().all(|field| !field.is_tail()));
+}
 
 #[test]
 fn type_21_is_what_the_class_says() {

@@ -370,6 +370,11 @@ fn cases() -> Vec<(&'static str, Case, Case)> {
             one(Full, &[&endpoint(0x81, 3, 8, 255)]),
         ),
         (
+            "interval",
+            one(Low, &[&endpoint(0x81, 3, 8, 9)]),
+            one(Low, &[&endpoint(0x81, 3, 8, 10)]),
+        ),
+        (
             "bandwidth-in-setting-0",
             one(High, &[&endpoint(0x81, 1, 64, 1)]),
             in_setting_1(High, &[&endpoint(0x81, 1, 64, 1)]),

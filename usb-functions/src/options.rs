@@ -96,6 +96,10 @@ impl DeviceOptions {
         self
     }
 
+    pub(crate) const fn bus_speed(&self) -> Speed {
+        self.speed
+    }
+
     /// All descriptors of a device with one configuration, bus-powered and without remote wakeup:
     /// no wire carries a wakeup, and a suspended port would lose what is typed.
     pub(crate) fn descriptors(
@@ -116,14 +120,11 @@ impl DeviceOptions {
             .fold(configuration, Configuration::interface);
         let mut all = DeviceDescriptors::new(speed, device.to_bytes(speed));
         all.configurations = Vec::from([configuration.to_bytes(speed)?.into()]);
-        let other = match speed {
-            Speed::Full => Some(Speed::High),
-            Speed::High => Some(Speed::Full),
-            _ => None,
-        };
-        if let Some(other) = other {
+        // One that works at full speed works at no other, and has no qualifier (USB 2.0, 9.6.2):
+        // hosts would look for a faster port.
+        if speed == Speed::High {
             all.qualifier = Some(device.to_qualifier_bytes().to_vec().into());
-            let bytes = configuration.to_other_speed_bytes(other)?;
+            let bytes = configuration.to_other_speed_bytes(Speed::Full)?;
             all.other_speed_configurations = Vec::from([bytes.into()]);
         }
         all.bos = build::bos(speed).map(Bytes::from_static);

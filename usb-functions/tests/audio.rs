@@ -170,6 +170,21 @@ fn alternate_setting_zero_stops_and_clears() {
 }
 
 #[test]
+fn a_setting_that_is_selected_again_forgets_what_was_supplied() {
+    let mut host = audio();
+    host.device.set_latency(0);
+    host.device.supply(sound(0, 10));
+    host.control(SetupPacket::set_interface(CAPTURE, 1), &[]);
+    assert_eq!(host.device.supplied(), 0);
+    let data = sound(40, 1);
+    host.device.supply(data.clone());
+    host.ask_packets(IN, &[192], None);
+    host.device.start_of_frame(Frame(80));
+    host.device.start_of_frame(Frame(88));
+    assert_eq!(bytes(&host.completion()), data);
+}
+
+#[test]
 fn the_oldest_goes_when_nobody_takes_it() {
     let mut host = audio();
     host.device.supply(sound(0, 900));

@@ -1,4 +1,5 @@
-//! The linter finds nothing to say of any device at any speed.
+//! The linter finds nothing to say of any device at any speed, but that at full speed it has no
+//! other.
 #![allow(
     clippy::pedantic,
     clippy::restriction,
@@ -11,8 +12,19 @@ use usb_transfer::DeviceDescriptors;
 
 fn expect_clean(name: &str, speed: Speed, descriptors: &DeviceDescriptors) {
     let mut findings = Vec::new();
-    descriptors.lint(&mut |finding| findings.push(finding.to_string()));
-    assert!(findings.is_empty(), "{name} at {speed}: {findings:#?}");
+    descriptors.lint(&mut |finding| {
+        findings.push(finding.to_string());
+        assert_eq!(
+            finding.rule.id(),
+            "full-speed-only",
+            "{name} at {speed}: {finding}"
+        );
+    });
+    assert_eq!(
+        findings.is_empty(),
+        speed != Speed::Full,
+        "{name} at {speed}: {findings:#?}"
+    );
 }
 
 #[test]

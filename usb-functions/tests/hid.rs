@@ -130,6 +130,44 @@ fn a_host_that_asks_is_answered_once_in_an_interval() {
 }
 
 #[test]
+fn at_low_speed_an_interval_is_10_ms() {
+    let low = DeviceOptions::new(Speed::Low);
+    let mut host = Host::new(Keyboard::new(low).unwrap());
+    host.device.press(Usage(4));
+    host.device.release(Usage(4));
+    host.ask_in(REPORTS, 8);
+    host.completion();
+    host.ask_in(REPORTS, 8);
+    host.device.start_of_frame(Frame(500));
+    assert_eq!(host.device.next_frame(), Some(Frame(580)));
+    host.device.start_of_frame(Frame(579));
+    assert_eq!(host.completions(), []);
+    host.device.start_of_frame(Frame(580));
+    host.completion();
+}
+
+#[test]
+fn what_is_no_key_is_not_struck() {
+    let mut host = keyboard();
+    let none = Usage(0x02);
+    host.device.strike([
+        Stroke::new(Modifiers::NONE, none),
+        Stroke::new(Modifiers::LEFT_SHIFT, none),
+        Stroke::new(Modifiers::NONE, Usage(4)),
+    ]);
+    let all = reports(&mut host);
+    assert_eq!(
+        all,
+        [
+            [2, 0, 0, 0, 0, 0, 0, 0],
+            [0; 8],
+            [0, 0, 4, 0, 0, 0, 0, 0],
+            [0; 8]
+        ]
+    );
+}
+
+#[test]
 fn an_idle_rate_repeats_the_last_report() {
     let mut host = Host::new(Keyboard::new(options()).unwrap());
     let get_idle = [0xa1, 2, 0, 0, 0, 0, 1, 0];
@@ -256,6 +294,9 @@ fn halts_stall_what_waits_and_what_comes() {
 #[test]
 fn a_device_that_leaves_completes_everything_first() {
     let mut host = keyboard();
+    host.device.press(Usage(4));
+    let all = reports(&mut host);
+    assert_eq!(all.len(), 1);
     let id = host.ask_in(REPORTS, 8);
     host.device.detach();
     host.device.detach();
@@ -269,6 +310,7 @@ fn a_device_that_leaves_completes_everything_first() {
     assert_eq!(host.completion().status, Status::DISCONNECTED);
     let refused = host.control([0x80, 6, 0, 1, 0, 0, 18, 0], &[]);
     assert_eq!(refused[0].status, Status::DISCONNECTED);
+    assert_eq!(host.device.waiting(), 0);
 }
 
 #[test]
@@ -388,8 +430,10 @@ fn every_speed_is_described() {
             assert_eq!(endpoints[0].companion().is_some(), speed.is_super());
             // The class's descriptor lies between interface and endpoint.
             assert_eq!(descriptors.configurations[0][18 + 1], 0x21);
-            let other = matches!(speed, Speed::Full | Speed::High);
+            // At full speed it has no other.
+            let other = speed == Speed::High;
             assert_eq!(descriptors.qualifier.is_some(), other);
+            assert_eq!(descriptors.other_speed_configurations.is_empty(), !other);
         }
     }
 }

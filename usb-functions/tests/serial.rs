@@ -223,6 +223,40 @@ fn a_new_configuration_drops_what_was_not_sent() {
     assert!(!host.device.has_received());
 }
 
+/// What a host did and was to be told once is no business of the next.
+#[test]
+fn a_break_and_a_ring_stay_with_their_host() {
+    let carrier = SerialState {
+        carrier: true,
+        ..SerialState::default()
+    };
+    let leave: [fn(&mut Host<Serial>); 2] = [
+        |host| host.device.reset(),
+        |host| host.control(SetupPacket::set_configuration(1), &[]).clear(),
+    ];
+    for leave in leave {
+        let mut host = serial();
+        host.ok([0x21, 0x23, 50, 0, 0, 0, 0, 0], &[]);
+        let ringing = SerialState {
+            ring: true,
+            ..carrier
+        };
+        host.device.set_state(ringing);
+        leave(&mut host);
+        assert_eq!(events(&mut host), []);
+        host.ok(SetupPacket::set_configuration(1), &[]);
+        assert_eq!(events(&mut host), []);
+        host.ask_in(NOTIFICATIONS, 16);
+        assert_eq!(bytes(&host.completion())[8], 1, "carrier alone");
+    }
+    let mut host = serial();
+    host.ok([0x21, 0x23, 50, 0, 0, 0, 0, 0], &[]);
+    host.device.send(Bytes::from_static(b"late")).unwrap();
+    host.device.detach();
+    assert_eq!(events(&mut host), []);
+    assert_eq!(host.device.unsent(), 0);
+}
+
 #[test]
 fn what_is_sent_before_a_host_is_there_waits_for_it() {
     let mut port = Serial::new(options()).unwrap();

@@ -4,16 +4,17 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use examples::simulated::SimulatedOptions;
 use examples::{
-    AttachOptions, Command, Driven, Failure, RawTerminal, Sleeper, attach, key, simulated, strokes,
+    Command, Driven, Failure, RawTerminal, Sleeper, attach, key, simulated, strokes,
     terminal_strokes, type_from, type_input, typed_strokes,
 };
 use lexopt::ValueExt;
 use usb_descriptors::Speed;
-use usb_functions::{DeviceOptions, Keyboard, Stroke};
+use usb_functions::{Keyboard, Stroke};
 
 const PROGRAM: &str = "attach-keyboard";
 
@@ -36,13 +37,13 @@ const END: u8 = 0x1d;
 
 #[derive(Debug)]
 struct Options {
-    attach: AttachOptions,
+    device: SimulatedOptions,
     strokes: Vec<Stroke>,
 }
 
 fn main() -> ExitCode {
     let options = Options {
-        attach: AttachOptions::new(Speed::High),
+        device: SimulatedOptions::new("keyboard", Speed::High),
         strokes: Vec::new(),
     };
     let own = |options: &mut Options, name: &str, arguments: &mut lexopt::Parser| {
@@ -51,20 +52,20 @@ fn main() -> ExitCode {
                 .strokes
                 .extend(arguments.value()?.parse_with(typed_strokes)?),
             "key" => options.strokes.push(arguments.value()?.parse_with(key)?),
-            _ => return Ok(false),
+            _ => return options.device.take(name, arguments),
         }
         Ok(true)
     };
-    let command = Command::parse(options, |options| &mut options.attach, own);
-    Command::run(command, PROGRAM, HELP, start)
+    let command = Command::parse(options, |options| &mut options.device.attach, own);
+    let help = format!("{HELP}\n{}", SimulatedOptions::HELP);
+    Command::run(command, PROGRAM, &help, start)
 }
 
 fn start(options: Options) -> Result<(), Failure> {
-    let device = DeviceOptions::new(options.attach.speed).manufacturer("Virtual");
-    let keyboard = Keyboard::new(device).map_err(Failure::mistake)?;
+    let keyboard = Keyboard::new(options.device.device()).map_err(Failure::mistake)?;
     let mut sleeper = Sleeper::new();
     let waker = sleeper.waker().map_err(Failure::failed)?;
-    let (typed, channel) = channel();
+    let (typed, channel) = sync_channel(1);
     let mut terminal = None;
     let is_terminal = options.strokes.is_empty() && io::stdin().is_terminal();
     if is_terminal {
@@ -96,7 +97,12 @@ fn start(options: Options) -> Result<(), Failure> {
         drop(typed);
         waker.wake();
     };
-    let served = attach(&options.attach, &sleeper, &mut keyboard, start_typing);
+    let served = attach(
+        &options.device.attach,
+        &sleeper,
+        &mut keyboard,
+        start_typing,
+    );
     drop(terminal);
     served
 }

@@ -3,12 +3,12 @@
 
 use std::process::ExitCode;
 
+use examples::simulated::SimulatedOptions;
 use examples::{
-    AttachOptions, Command, Driven, Failure, PseudoTerminal, SerialBridge, Sleeper, attach, say,
-    show_line,
+    Command, Driven, Failure, PseudoTerminal, SerialBridge, Sleeper, attach, say, show_line,
 };
 use usb_descriptors::Speed;
-use usb_functions::{DeviceOptions, Serial};
+use usb_functions::Serial;
 
 const PROGRAM: &str = "attach-serial";
 
@@ -24,26 +24,27 @@ Options:
 
 #[derive(Debug)]
 struct Options {
-    attach: AttachOptions,
+    device: SimulatedOptions,
     loopback: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options {
-        attach: AttachOptions::new(Speed::High),
+        device: SimulatedOptions::new("serial", Speed::High),
         loopback: false,
     };
-    let own = |options: &mut Options, name: &str, _: &mut lexopt::Parser| {
+    let own = |options: &mut Options, name: &str, arguments: &mut lexopt::Parser| {
         let known = name == "loopback";
         options.loopback |= known;
-        Ok(known)
+        Ok(known || options.device.take(name, arguments)?)
     };
-    let command = Command::parse(options, |options| &mut options.attach, own);
-    Command::run(command, PROGRAM, HELP, |options| start(&options))
+    let command = Command::parse(options, |options| &mut options.device.attach, own);
+    let help = format!("{HELP}\n{}", SimulatedOptions::HELP);
+    Command::run(command, PROGRAM, &help, |options| start(&options))
 }
 
 fn start(options: &Options) -> Result<(), Failure> {
-    let device = DeviceOptions::new(options.attach.speed).manufacturer("Virtual");
+    let device = options.device.device();
     let mut sleeper = Sleeper::new();
     if options.loopback {
         let serial = Serial::loopback(device).map_err(Failure::mistake)?;
@@ -52,7 +53,7 @@ fn start(options: &Options) -> Result<(), Failure> {
                 show_line(&event);
             }
         });
-        return attach(&options.attach, &sleeper, &mut serial, || ());
+        return attach(&options.device.attach, &sleeper, &mut serial, || ());
     }
     let serial = Serial::new(device).map_err(Failure::mistake)?;
     let terminal = PseudoTerminal::open().map_err(Failure::failed)?;
@@ -60,5 +61,5 @@ fn start(options: &Options) -> Result<(), Failure> {
     let mut bridge = SerialBridge::new(&terminal, &waker).map_err(Failure::failed)?;
     say(format_args!("terminal: {}", terminal.path().display()))?;
     let mut serial = Driven::new(serial, move |serial: &mut Serial| bridge.turn(serial));
-    attach(&options.attach, &sleeper, &mut serial, || ())
+    attach(&options.device.attach, &sleeper, &mut serial, || ())
 }

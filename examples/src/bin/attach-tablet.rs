@@ -4,14 +4,13 @@
 
 use std::io::{self, BufRead};
 use std::process::ExitCode;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use examples::{
-    AttachOptions, Command, Driven, Failure, Sleeper, attach, follow_mouse, follow_tablet, motion,
-};
+use examples::simulated::SimulatedOptions;
+use examples::{Command, Driven, Failure, Sleeper, attach, follow_mouse, follow_tablet, motion};
 use usb_descriptors::Speed;
-use usb_functions::{DeviceOptions, Mouse, Tablet};
+use usb_functions::{Mouse, Tablet};
 
 const PROGRAM: &str = "attach-tablet";
 
@@ -28,29 +27,30 @@ Options:
 
 #[derive(Debug)]
 struct Options {
-    attach: AttachOptions,
+    device: SimulatedOptions,
     mouse: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options {
-        attach: AttachOptions::new(Speed::High),
+        device: SimulatedOptions::new("tablet", Speed::High),
         mouse: false,
     };
-    let own = |options: &mut Options, name: &str, _: &mut lexopt::Parser| {
+    let own = |options: &mut Options, name: &str, arguments: &mut lexopt::Parser| {
         let known = name == "mouse";
         options.mouse |= known;
-        Ok(known)
+        Ok(known || options.device.take(name, arguments)?)
     };
-    let command = Command::parse(options, |options| &mut options.attach, own);
-    Command::run(command, PROGRAM, HELP, |options| start(&options))
+    let command = Command::parse(options, |options| &mut options.device.attach, own);
+    let help = format!("{HELP}\n{}", SimulatedOptions::HELP);
+    Command::run(command, PROGRAM, &help, |options| start(&options))
 }
 
 fn start(options: &Options) -> Result<(), Failure> {
-    let device = DeviceOptions::new(options.attach.speed).manufacturer("Virtual");
+    let device = options.device.device();
     let mut sleeper = Sleeper::new();
     let waker = sleeper.waker().map_err(Failure::failed)?;
-    let (motions, channel) = channel();
+    let (motions, channel) = sync_channel(1);
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             match motion(&line) {
@@ -66,9 +66,9 @@ fn start(options: &Options) -> Result<(), Failure> {
     if options.mouse {
         let mouse = Mouse::new(device).map_err(Failure::mistake)?;
         let mut mouse = Driven::new(mouse, follow_mouse(channel));
-        return attach(&options.attach, &sleeper, &mut mouse, || ());
+        return attach(&options.device.attach, &sleeper, &mut mouse, || ());
     }
     let tablet = Tablet::new(device).map_err(Failure::mistake)?;
     let mut tablet = Driven::new(tablet, follow_tablet(channel));
-    attach(&options.attach, &sleeper, &mut tablet, || ())
+    attach(&options.device.attach, &sleeper, &mut tablet, || ())
 }

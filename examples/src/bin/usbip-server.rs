@@ -70,7 +70,7 @@ enum Command {
     Help,
     Version,
     List,
-    Serve(Options),
+    Serve(Box<Options>),
 }
 
 struct Options {
@@ -123,12 +123,12 @@ impl Command {
         if !allowed.is_empty() && !matches!(place, Place::Listen(Address::Tcp { .. })) {
             return Err("--allow is for clients that come in by TCP".into());
         }
-        Ok(Self::Serve(Options {
+        Ok(Self::Serve(Box::new(Options {
             place,
             allowed,
             devices,
             watched,
-        }))
+        })))
     }
 }
 

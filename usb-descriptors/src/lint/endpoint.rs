@@ -106,7 +106,8 @@ impl Linter<'_, '_> {
         let raw = endpoint.raw_interval();
         let is_legal = match (endpoint.transfer_type(), self.speed) {
             (TransferType::Control | TransferType::Bulk, _) => true,
-            (TransferType::Interrupt, Speed::Low | Speed::Full) => raw != 0,
+            (TransferType::Interrupt, Speed::Low) => raw >= 10,
+            (TransferType::Interrupt, Speed::Full) => raw != 0,
             _ => (1..=16).contains(&raw),
         };
         if !is_legal {

@@ -96,7 +96,7 @@ rules! {
     PACKET_SIZE "packet-size" Error: "wMaxPacketSize is illegal for the endpoint's type at this speed", "USB 2.0, 5.5.3 to 5.8.3; USB 3.2, table 9-26", "cuts it to the largest that is legal; gives notice of bulk endpoints at high speed that have not 512";
     PACKET_SIZE_ZERO "packet-size-zero" Warning: "wMaxPacketSize of a periodic endpoint is 0 outside of alternate setting 0", "USB 2.0, 5.6.3", "gives notice of it";
     HIGH_BANDWIDTH "high-bandwidth" Error: "bits 12..11 of wMaxPacketSize are 3, or set where no more than one transaction exists", "USB 2.0, table 9-13", "masks them outside of periodic endpoints at high speed";
-    INTERVAL "interval" Warning: "bInterval is out of range", "USB 2.0, table 9-13; USB 3.2, table 9-26", "takes the nearest sensible value: 7 at high speed and above, 10 for interrupts below";
+    INTERVAL "interval" Warning: "bInterval is out of range, which at low speed begins at 10 ms", "USB 2.0, table 9-13 and 5.7.4; USB 3.2, table 9-26", "takes the nearest sensible value: 7 at high speed and above, 10 for interrupts below";
     BANDWIDTH_IN_SETTING_0 "bandwidth-in-setting-0" Warning: "an isochronous endpoint needs bandwidth in alternate setting 0, which is selected by default", "USB 2.0, 5.6.3", "takes it";
     ENDPOINT_ATTRIBUTES "endpoint-attributes" Warning: "bits of bmAttributes are set that mean nothing for the endpoint's type", "USB 2.0, table 9-13; USB 3.2, table 9-26", "looks at bits 1..0 alone; snd-usb-audio looks at the others";
     FEEDBACK_MISSING "feedback-missing" Warning: "an asynchronous isochronous OUT endpoint has no feedback endpoint", "USB 2.0, 5.12.4.2", "snd-usb-audio sends at the nominal rate, and drifts";

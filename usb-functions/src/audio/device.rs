@@ -41,8 +41,8 @@ mod request {
 /// * What the host records is what [`supply`](Self::supply) was given, of which a second is kept
 ///   too, the newest. It waits for the [latency](Self::set_latency) first, so that it is not
 ///   interrupted when its user is late; while there is none, the host records silence.
-/// * Alternate setting 0 of a stream completes what is pending as cancelled; that of recording
-///   forgets what was supplied.
+/// * Alternate setting 0 of a stream completes what is pending as cancelled, and so does setting 1
+///   when it is selected again; either of recording forgets what was supplied.
 ///
 /// ```
 /// use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
@@ -278,9 +278,15 @@ impl Audio {
         self.playback.follow(&self.device);
         self.capture.follow(&self.device);
         if !self.capture.running {
-            self.supplied.clear();
-            self.waited = Some(0);
+            self.stop_capture();
         }
+    }
+
+    /// What was supplied is forgotten, and the next waits for the latency.
+    fn stop_capture(&mut self) {
+        self.capture.stop();
+        self.supplied.clear();
+        self.waited = Some(0);
     }
 
     /// Requests with other parameters than the specification's are stalled. Setting the rate sets
@@ -319,10 +325,10 @@ impl Function for Audio {
                 match change {
                     Change::Configuration(_) => {
                         self.playback.stop();
-                        self.capture.stop();
+                        self.stop_capture();
                     }
                     Change::Interface { number, .. } if number == PLAYBACK => self.playback.stop(),
-                    Change::Interface { number, .. } if number == CAPTURE => self.capture.stop(),
+                    Change::Interface { number, .. } if number == CAPTURE => self.stop_capture(),
                     _ => {}
                 }
                 self.follow_settings();

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use usb_descriptors::build::{BuildError, Endpoint, Interface};
-use usb_descriptors::{ClassCode, EndpointAddress, RequestType, SetupPacket, request};
+use usb_descriptors::{ClassCode, EndpointAddress, RequestType, SetupPacket, Speed, request};
 use usb_transfer::{
     Change, DeviceDescriptors, Frame, FunctionEvent, Payload, Transfer, TransferId,
 };
@@ -15,8 +15,14 @@ use crate::{DeviceError, DeviceOptions};
 const INTERFACE: u8 = 0;
 const REPORTS: EndpointAddress = EndpointAddress::from_byte(0x81);
 
-/// How often the host asks for reports, in 125 µs: every 4 ms.
-const INTERVAL: u32 = 32;
+/// How often the host asks for reports, in 125 µs: every 4 ms, at low speed every 10 ms, which is
+/// the least there (USB 2.0, 5.7.4).
+const fn interval(speed: Speed) -> u32 {
+    match speed {
+        Speed::Low => 80,
+        _ => 32,
+    }
+}
 
 /// `bInterfaceClass` (HID 1.11, 4.1).
 const HID: u8 = 3;
@@ -72,6 +78,8 @@ pub(crate) struct Model {
 pub(crate) struct Hid {
     device: Device,
     model: &'static Model,
+    /// In 125 µs.
+    interval: u32,
     /// Still to be told, in order.
     reports: VecDeque<Report>,
     /// What was told last, without its motion.
@@ -94,12 +102,14 @@ impl Hid {
     pub(crate) const MOST_WAITING: usize = 1 << 14;
 
     pub(crate) fn new(options: DeviceOptions, model: &'static Model) -> Result<Self, DeviceError> {
-        let interfaces = [interface(model)?];
+        let interval = interval(options.bus_speed());
+        let interfaces = [interface(model, interval)?];
         let descriptors =
             options.descriptors(model.product, ClassCode::PER_INTERFACE, interfaces)?;
         Ok(Self {
             device: Device::new(descriptors, [REPORTS]),
             model,
+            interval,
             reports: VecDeque::new(),
             told: Report::default(),
             told_at: None,
@@ -170,7 +180,7 @@ impl Hid {
     /// queues are not flooded.
     fn next_turn(&self) -> Option<Frame> {
         let told_at = self.told_at?;
-        Some(Frame(told_at.0.saturating_add(u64::from(INTERVAL))))
+        Some(Frame(told_at.0.saturating_add(u64::from(self.interval))))
     }
 
     /// When the last report is told again though nothing has changed.
@@ -227,8 +237,10 @@ impl Hid {
         self.restart(false)
     }
 
-    pub(crate) fn detach(&mut self) {
+    /// As [`submit`](Self::submit).
+    pub(crate) fn detach(&mut self) -> bool {
         self.device.detach();
+        self.restart(false)
     }
 
     pub(crate) fn poll(&mut self) -> Option<FunctionEvent> {
@@ -334,14 +346,14 @@ impl Hid {
     }
 }
 
-fn interface(model: &Model) -> Result<Interface, BuildError> {
+fn interface(model: &Model, interval: u32) -> Result<Interface, BuildError> {
     // Subclass 1 is the boot interface (HID 1.11, 4.2 and 4.3).
     let class = match model.boot {
         Some(protocol) => ClassCode::new(HID, 1, protocol),
         None => ClassCode::new(HID, 0, 0),
     };
     let interface = Interface::new(INTERFACE, class).descriptor(&hid_descriptor(model))?;
-    Ok(interface.endpoint(Endpoint::interrupt(REPORTS, 8, INTERVAL)))
+    Ok(interface.endpoint(Endpoint::interrupt(REPORTS, 8, interval)))
 }
 
 /// HID 1.11, 6.2.1; country code 0.
@@ -370,7 +382,9 @@ macro_rules! function {
             /// Takes the device away from the host: what it asked is answered with
             /// [`Status::DISCONNECTED`](usb_transfer::Status::DISCONNECTED), from now on too.
             pub fn detach(&mut self) {
-                self.hid.detach();
+                if self.hid.detach() {
+                    self.forget();
+                }
             }
         }
 

@@ -131,8 +131,8 @@ impl Keyboard {
         self.tell();
     }
 
-    /// Hits keys one after the other, each with its modifiers. Keys that are held are released
-    /// meanwhile.
+    /// Hits keys one after the other, each with its modifiers; of a usage that is no key, its
+    /// modifiers alone. Keys that are held are released meanwhile.
     pub fn strike(&mut self, strokes: impl IntoIterator<Item = Stroke>) {
         let held = self.report();
         for stroke in strokes {
@@ -141,7 +141,7 @@ impl Keyboard {
             let mut report = Report::default();
             let [modifiers, _, key, ..] = &mut report;
             *modifiers = (stroke.modifiers | stroke.usage.modifier()).0;
-            if !stroke.usage.is_modifier() {
+            if stroke.usage.is_key() {
                 *key = stroke.usage.0;
             }
             self.change_to(report);

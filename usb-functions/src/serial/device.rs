@@ -235,6 +235,7 @@ impl Serial {
     /// [`Status::DISCONNECTED`](usb_transfer::Status::DISCONNECTED), from now on too.
     pub fn detach(&mut self) {
         self.device.detach();
+        self.restart(false);
     }
 
     fn push(&mut self, bytes: Bytes) {
@@ -314,6 +315,9 @@ impl Serial {
         if mem::replace(&mut self.is_configured, is_configured) {
             self.sending.clear();
             self.unsent = 0;
+            // What was to be told once was for that host, and its break was its own.
+            self.state = self.state.lasting();
+            self.new_break = None;
         }
         self.set_coding(LineCoding::default());
         self.set_lines(ControlLines::default());
