@@ -5,7 +5,7 @@ VHCI=/sys/devices/platform/vhci_hcd.0
 # Lines of the kernel's log that fail a scenario, whatever it found itself.
 KERNEL_COMPLAINTS='WARNING:|BUG:|Oops|INFO: |general protection|Call Trace|UBSAN|hung_task|blocked for more than'
 KERNEL_COMPLAINTS+='|vhci_hcd: (urb->status|unknown pdu|received pdu size|cannot find|sendmsg failed|not connected|the urb)'
-KERNEL_COMPLAINTS+='|usbip[-_]core: |reset .*-speed|device descriptor read|not accepting address|unable to enumerate'
+KERNEL_COMPLAINTS+='|usbip[-_]core: |reset .*[Ss]peed|device descriptor read|not accepting address|unable to enumerate'
 # What drivers/usb/core says of descriptors that it repairs.
 KERNEL_COMPLAINTS+='|usb [0-9.-]+: (config |[Ii]nvalid |Duplicate |Interface #|No SuperSpeed|[Tt]oo many|(Control|Bulk|Int|Isoc) endpoint'
 KERNEL_COMPLAINTS+='|found more Interface Assoc|no configurations|unable to get BOS|string descriptor 0|language id specifier|got a wrong device)'

@@ -4,7 +4,7 @@
 # guest: yes
 # timeout: 900
 # programs: lab-abuse
-# allow-log: reset .*-speed|I/O error|device offline
+# allow-log: reset .*[Ss]peed|I/O error|device offline
 
 truncate -s 4M disk.img
 mkdir -p share/.job/bin

@@ -2,7 +2,7 @@
 # tier: fast
 # timeout: 180
 # programs: attach-disk lab-abuse
-# allow-log: reset .*-speed
+# allow-log: reset .*[Ss]peed
 # allow-log: vhci_hcd: (sendmsg failed|urb->status)
 
 load_vhci

@@ -4,7 +4,7 @@
 # timeout: 600
 # memory: 1536
 # programs: attach-disk
-# allow-log: reset .*-speed
+# allow-log: reset .*[Ss]peed
 # allow-log: vhci_hcd: (sendmsg failed|urb->status|the urb .* already given back)
 
 load_vhci

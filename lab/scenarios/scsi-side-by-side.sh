@@ -5,7 +5,7 @@
 # memory: 1536
 # devices: -device qemu-xhci,id=xhci,p2=4,p3=0 -drive file=GUEST/root.ext4,if=none,id=one,format=raw,size=25165824,snapshot=on -device usb-storage,bus=xhci.0,drive=one,serial=0123456789AB -drive file=GUEST/root.ext4,if=none,id=two,format=raw,size=25165824,snapshot=on -device usb-uas,id=uas,bus=xhci.0 -device scsi-hd,bus=uas.0,drive=two
 # programs: attach-disk lab-abuse
-# allow-log: reset .*-speed
+# allow-log: reset .*[Ss]peed
 # allow-log: vhci_hcd: (sendmsg failed|urb->status|the urb .* already given back)
 
 load_vhci

@@ -2,7 +2,7 @@
 # tier: full
 # timeout: 400
 # programs: attach-disk
-# allow-log: reset .*-speed
+# allow-log: reset .*[Ss]peed
 
 load_vhci
 modprobe sg
@@ -13,7 +13,7 @@ read_10='28 00 00 00 00 00 00 00'
 write_10='2a 00 00 00 00 00 00 00'
 
 resets() {
-    dmesg | grep -cE 'reset .*-speed' || true
+    dmesg | grep -cE 'reset .*[Ss]peed' || true
 }
 
 # try CASE RESETS OPTION... -- BYTE...: the command passes without a reset, or fails after as many as that. Linux gives

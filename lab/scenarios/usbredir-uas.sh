@@ -3,6 +3,7 @@
 # guest: yes
 # timeout: 300
 # programs: usbredir-host
+# allow-log: reset SuperSpeed
 
 mb=$((1024 * 1024))
 truncate -s $((96 * mb)) super.disk high.disk

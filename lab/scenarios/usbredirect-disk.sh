@@ -4,7 +4,7 @@
 # timeout: 240
 # devices: -drive file=GUEST/vmlinuz,if=none,id=stick,format=raw,snapshot=on -device qemu-xhci,id=xhci -device usb-storage,bus=xhci.0,drive=stick
 # programs: usbredir-guest bridge usbip-client
-# allow-log: reset .*-speed
+# allow-log: reset .*[Ss]peed
 
 modprobe -a xhci-pci usb-storage sd_mod
 load_vhci

@@ -3,7 +3,7 @@
 # guest: yes
 # timeout: 240
 # programs: usbredir-guest
-# allow-log: reset .*-speed|Buffer I/O error|I/O error
+# allow-log: reset .*[Ss]peed|Buffer I/O error|I/O error
 
 head -c 16M /dev/urandom >stick.disk
 

@@ -4,7 +4,7 @@
 # timeout: 150
 # devices: -drive file=GUEST/initrd,if=none,id=stick,format=raw,snapshot=on -device qemu-xhci,id=xhci -device usb-storage,bus=xhci.0,drive=stick -chardev null,id=void -device usb-serial,bus=xhci.0,chardev=void,always-plugged=on -device piix3-usb-uhci,id=uhci -device usb-tablet,bus=uhci.0 -audiodev none,id=none -device usb-audio,bus=uhci.0,audiodev=none
 # programs: usbredir-guest lab-probe
-# allow-log: reset .*-speed
+# allow-log: reset .*[Ss]peed
 
 modprobe -a xhci-pci uhci-hcd usb-storage sd_mod usbhid snd-usb-audio usbmon
 mount -t debugfs none /sys/kernel/debug 2>/dev/null || true
