@@ -150,24 +150,47 @@ pub struct Turning {
     session: Session,
     rx: BytesMut,
     data: Bytes,
+    /// What the device has, the oldest in front.
+    in_flight: VecDeque<Transfer>,
+    brought: u32,
 }
 
 impl Turning {
-    /// A session whose device brings just these bytes.
-    pub fn new(data: Bytes) -> Self {
-        Self {
+    /// A session with so many requests in flight, whose device answers the oldest when it has them
+    /// all, and brings just these bytes.
+    pub fn new(data: Bytes, urb: &Urb, depth: usize) -> Self {
+        let mut turning = Self {
             session: Session::new(DeviceId::default(), Speed::Super, Limits::default()),
             rx: BytesMut::new(),
             data,
+            in_flight: VecDeque::with_capacity(depth),
+            brought: 0,
+        };
+        for _ in 1..depth {
+            turning.bring(urb, 1);
+            let transfer = turning.next();
+            turning.in_flight.push_back(transfer);
         }
+        turning
     }
-}
 
-impl Turning {
+    #[inline]
+    fn next(&mut self) -> Transfer {
+        let Ok(Step::Ready) = self.session.receive(&mut self.rx) else {
+            panic!("a message was brought");
+        };
+        let Some(HostEvent::Submit(transfer)) = self.session.poll() else {
+            panic!("a submit was brought");
+        };
+        transfer
+    }
+
     /// The device.
     // Its name is what `benches/instructions` leaves out.
     #[inline(never)]
-    fn answer(&self, transfer: Transfer) -> Completion {
+    fn answer(&mut self, transfer: Transfer) -> Completion {
+        self.in_flight.push_back(transfer);
+        let transfer = self.in_flight.pop_front().expect("at least the newest");
         match &transfer.payload {
             Payload::In { .. } => transfer.complete_in(self.data.clone()),
             Payload::Out(data) => {
@@ -182,6 +205,11 @@ impl Server for Turning {
     fn bring(&mut self, urb: &Urb, count: usize) {
         write(self.session.tx());
         let mut messages = urb.message.repeat(count);
+        for message in messages.chunks_mut(urb.message.len()) {
+            // Clients count up.
+            self.brought += 1;
+            message[4..8].copy_from_slice(&self.brought.to_be_bytes());
+        }
         loop {
             let wants = match self.session.receive(&mut self.rx) {
                 Ok(Step::Io(wants)) => wants,
@@ -203,12 +231,7 @@ impl Server for Turning {
     // Its name is what `benches/instructions` counts.
     #[inline(never)]
     fn serve(&mut self) {
-        let Ok(Step::Ready) = self.session.receive(&mut self.rx) else {
-            panic!("a message was brought");
-        };
-        let Some(HostEvent::Submit(transfer)) = self.session.poll() else {
-            panic!("a submit was brought");
-        };
+        let transfer = self.next();
         let completion = self.answer(transfer);
         self.session.complete(completion);
     }

@@ -316,12 +316,14 @@ impl Offers for Server {
 
     fn grant(&self, bus_id: BusId) -> Result<(DeviceRecord, Lease), OpStatus> {
         let mut table = self.table();
-        let record = table.exports.import(bus_id)?.clone();
+        let export = table.exports.import(bus_id)?;
         let device = table.devices.remove(&bus_id);
         drop(table);
+        let record = export.device().clone();
         let mut lease = Lease {
             device,
             bus_id,
+            export: Some(export),
             server: self.clone(),
         };
         // Others are served while it takes its time.
@@ -375,6 +377,8 @@ impl Offers for Choice<'_> {
 pub struct Lease {
     device: Option<Box<dyn Device>>,
     bus_id: BusId,
+    /// Taken when it comes back.
+    export: Option<usbip_proto::server::Lease>,
     server: Server,
 }
 
@@ -394,9 +398,11 @@ impl Drop for Lease {
         let mut table = self.server.table();
         if let Some(device) = device {
             table.devices.insert(self.bus_id, device);
-            table.exports.release(self.bus_id);
         } else {
             table.exports.set_state(self.bus_id, ExportState::Failed);
+        }
+        if let Some(export) = self.export.take() {
+            table.exports.release(export);
         }
         drop(table);
         self.server.shared.changed.notify_all();

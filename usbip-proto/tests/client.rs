@@ -12,7 +12,7 @@ use common::{ret, word};
 use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
 use usb_transfer::{
     Actual, Completion, Flags, Function, FunctionEvent, IsoPacket, Kind, Payload, Status, Step,
-    Transfer, TransferIds, Wire,
+    StreamId, Transfer, TransferIds, Wire,
 };
 use usbip_proto::client::{Handshake, HandshakeEvent, Session};
 use usbip_proto::{DeviceId, Limits, OpStatus, ProtocolError};
@@ -137,18 +137,49 @@ fn isochronous_packets_go_out_and_come_back() {
     };
     assert_eq!(data, Bytes::from_static(b"abc"));
 
-    for (first, second) in [
-        ([0, 4, 1, 0], [5, 3, 2, 0]), // another offset
-        ([0, 4, 5, 0], [4, 4, 0, 0]), // more than asked
-        ([0, 4, 1, 0], [4, 4, 1, 0]), // sums to 2 of 3
+    for (first, second, expected) in [
+        (
+            [0, 4, 1, 0],
+            [5, 3, 2, 0],
+            "request 1: reply with isochronous packet 1 of 3 bytes at 5, expected 4 at 4",
+        ),
+        (
+            [0, 4, 5, 0],
+            [4, 4, 0, 0],
+            "request 1: isochronous packet 0 moved 5 bytes, limit 4",
+        ),
+        (
+            [0, 4, 1, 0],
+            [4, 4, 1, 0],
+            "request 1: isochronous packets of 2 bytes in a transfer of 3",
+        ),
     ] {
         let mut client = Client::new();
         client.read_packets(vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)]);
         let error = client.receive(&reply(first, second)).unwrap_err();
-        assert!(matches!(
-            error,
-            ProtocolError::Packet { .. } | ProtocolError::PacketSum { .. }
-        ));
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+/// OUT, a reply has packets and no data; vhci adds them up all the same.
+#[test]
+fn packets_out_add_up_too() {
+    for (moved, sum) in [(4, true), (3, false), (5, false)] {
+        let mut client = Client::new();
+        let kind = Kind::Isochronous(vec![IsoPacket::new(0, 4), IsoPacket::new(4, 4)]);
+        let payload = Payload::Out(Bytes::from_static(b"abcdefgh"));
+        let id = client.ids.mint();
+        let transfer = Transfer::new(id, EndpointAddress::from_byte(1), kind, payload);
+        client.session.submit(transfer);
+        let packets = [[0, 4, 1, 0], [4, 4, 3, 0]];
+        let packets = packets.into_iter().flatten().flat_map(u32::to_be_bytes);
+        let mut bytes = ret(3, 1, 0, moved, 2).to_vec();
+        bytes.extend(packets);
+        match client.receive(&bytes) {
+            Ok(done) => assert!(sum && done.unwrap().actual == Actual::Out(4)),
+            Err(ProtocolError::PacketSum { found: 4, .. }) => assert!(!sum),
+            Err(other) => panic!("{other}"),
+        }
     }
 }
 
@@ -266,6 +297,68 @@ fn what_the_wire_cannot_say_is_not_sent() {
     assert!(client.written().is_empty());
 }
 
+/// `usb_submit_urb` refuses a control transfer whose buffer is not of `wLength` bytes, and the
+/// kernel's server drops the connection over it.
+#[test]
+fn control_transfers_that_disagree_with_themselves_are_not_sent() {
+    let get = [0x80, 6, 0, 1, 0, 0, 18, 0];
+    let set = [0x21, 9, 0, 2, 0, 0, 4, 0];
+    let none = [0x21, 9, 0, 2, 0, 0, 0, 0];
+    let bytes = |length| Payload::Out(Bytes::from(vec![0; length]));
+    let cases = [
+        (get, Payload::In { length: 18 }, true),
+        (get, Payload::In { length: 17 }, false),
+        (get, Payload::In { length: 64 }, false),
+        (get, bytes(18), false),
+        (set, bytes(4), true),
+        (set, bytes(3), false),
+        (set, bytes(5), false),
+        (set, Payload::In { length: 4 }, false),
+        (none, bytes(0), true),
+        (none, bytes(1), false),
+    ];
+    for (setup, payload, is_sent) in cases {
+        let mut client = Client::new();
+        let kind = Kind::Control(SetupPacket::from_bytes(setup));
+        let (id, endpoint) = (client.ids.mint(), EndpointAddress::CONTROL_OUT);
+        let transfer = Transfer::new(id, endpoint, kind, payload);
+        client.session.submit(transfer.clone());
+        assert_eq!(!client.written().is_empty(), is_sent, "{transfer:?}");
+        let refused = FunctionEvent::Complete(transfer.fail(Status::INVALID));
+        let expected = Some(refused).filter(|_| !is_sent);
+        assert_eq!(client.session.poll(), expected);
+    }
+}
+
+#[test]
+fn streams_are_not_sent() {
+    let mut client = Client::new();
+    let stream = core::num::NonZeroU16::new(1).map(StreamId);
+    let (id, payload) = (client.ids.mint(), Payload::In { length: 8 });
+    let transfer = Transfer::new(id, BULK_IN, Kind::Data { stream }, payload);
+    client.session.submit(transfer.clone());
+    assert!(client.written().is_empty());
+    let refused = FunctionEvent::Complete(transfer.fail(Status::INVALID));
+    assert_eq!(client.session.poll(), Some(refused));
+}
+
+/// Up to full speed in whole frames: an endpoint is asked no more often than it wants.
+#[test]
+fn intervals_are_rounded_up_to_frames() {
+    for (speed, cases) in [
+        (Speed::Full, [(0, 0), (1, 1), (8, 1), (9, 2), (80, 10)]),
+        (Speed::High, [(0, 0), (1, 1), (8, 8), (9, 9), (80, 80)]),
+    ] {
+        for (interval, expected) in cases {
+            let mut client = Client::new();
+            client.session = Session::new(DeviceId::new(1, 2), speed, Limits::default());
+            let transfer = Transfer::data_in(client.ids.mint(), BULK_IN, 8);
+            client.session.submit(transfer.with_interval(interval));
+            assert_eq!(word(&client.written(), 36), expected, "{speed:?}");
+        }
+    }
+}
+
 #[test]
 fn packets_that_no_server_takes_are_not_sent() {
     let far = vec![IsoPacket::new(5, 4)];
@@ -366,7 +459,10 @@ fn hostile_servers_are_refused_by_name() {
         error
     };
     let version = error(import(), &[1, 0, 0, 3, 0, 0, 0, 0]);
-    assert_eq!(version.to_string(), "version 0x0100, expected 0x0111");
+    assert_eq!(
+        version.to_string(),
+        "version 0x0100, expected 0x0111; does the peer speak USB/IP?"
+    );
     let code = error(import(), &[1, 0x11, 0, 5, 0, 0, 0, 0]);
     assert!(matches!(code, ProtocolError::Operation { found: 5, .. }));
     let mut granted = [0; 320];
@@ -376,7 +472,10 @@ fn hostile_servers_are_refused_by_name() {
         ProtocolError::BusId { .. }
     ));
     granted[8 + 256..8 + 259].copy_from_slice(b"1-2");
-    assert_eq!(error(import(), &granted), ProtocolError::OtherBusId);
+    assert_eq!(
+        error(import(), &granted).to_string(),
+        "the server answered for bus id 1-2, expected 1-1"
+    );
     granted[8 + 256..8 + 288].fill(b'1');
     assert!(matches!(
         error(import(), &granted),
@@ -412,6 +511,23 @@ fn a_path_that_is_no_text_is_read_as_well_as_it_can_be() {
         Some(FunctionEvent::Detached),
         "the stream had ended"
     );
+}
+
+/// The kernel's tools cut both numbers when they compose the device id of requests.
+#[test]
+fn device_numbers_beyond_16_bits_are_cut() {
+    let mut granted = [0; 320];
+    granted[..4].copy_from_slice(&[1, 0x11, 0, 3]);
+    granted[8 + 256..8 + 259].copy_from_slice(b"1-1");
+    granted[296..300].copy_from_slice(&0x0001_0002_u32.to_be_bytes());
+    granted[300..304].copy_from_slice(&0x0003_0004_u32.to_be_bytes());
+    let mut handshake = Handshake::import("1-1".parse().unwrap(), Limits::default());
+    let mut rx = BytesMut::from(&granted[..]);
+    assert_eq!(handshake.receive(&mut rx), Ok(Step::Ready));
+    let Some(HandshakeEvent::Imported(record)) = handshake.poll() else {
+        panic!()
+    };
+    assert_eq!(record.device_id(), DeviceId::new(2, 4));
 }
 
 #[test]

@@ -161,6 +161,44 @@ fn refusals_carry_their_status_and_never_ok() {
     }
 }
 
+/// A client checks that what it asked for comes back, whatever the device is called here.
+#[test]
+fn an_import_is_answered_with_the_bus_id_that_was_asked_for() {
+    let mut handshake = Handshake::new(Limits::default());
+    let HandshakeEvent::Import(request) = event(&mut handshake, &import(b"9-9")) else {
+        panic!()
+    };
+    let mut session = handshake.accept(request, &record("1-1"));
+    let mut reply = vec![0; 320];
+    session.tx().copy_to_slice(&mut reply);
+    assert_eq!(reply[8 + 256..8 + 260], *b"9-9\0");
+}
+
+/// The reply to an import says how many interfaces a device has, and does not list them: a server
+/// that offers the device of another states as many as it can list.
+#[test]
+fn a_list_states_as_many_interfaces_as_follow() {
+    let mut granted = vec![0; 320];
+    granted[..4].copy_from_slice(&[1, 0x11, 0, 3]);
+    granted[8 + 256..8 + 259].copy_from_slice(b"1-1");
+    granted[319] = 2;
+    let asked = "1-1".parse().unwrap();
+    let mut far = client::Handshake::import(asked, Limits::default());
+    let step = far.receive(&mut BytesMut::from(&granted[..]));
+    assert_eq!(step, Ok(Step::Ready));
+    let Some(client::HandshakeEvent::Imported(imported)) = far.poll() else {
+        panic!()
+    };
+    let mut handshake = Handshake::new(Limits::default());
+    let HandshakeEvent::List(request) = event(&mut handshake, &LIST) else {
+        panic!()
+    };
+    handshake.list(request, [&imported, &imported]);
+    let list = written(&mut handshake);
+    assert_eq!(list.len(), 12 + 2 * 312);
+    assert_eq!((list[12 + 311], list[12 + 312 + 311]), (0, 0));
+}
+
 #[test]
 fn broken_requests_are_named() {
     let error = |bytes: &[u8]| {
@@ -172,7 +210,7 @@ fn broken_requests_are_named() {
     };
     assert_eq!(
         error(&[1, 6, 0x80, 5, 0, 0, 0, 0]).to_string(),
-        "version 0x0106, expected 0x0111"
+        "version 0x0106, expected 0x0111; does the peer speak USB/IP?"
     );
     for code in [0u16, 0x8001, 0x8002, 0x8004, 0x8006, 0x0003] {
         let [high, low] = code.to_be_bytes();

@@ -265,55 +265,74 @@ fn held_payloads_keep_no_more_alive_than_the_limits_say() {
     }
 }
 
-/// The bound that `client::Session` states.
+/// The bounds that `client::Session` states, with many in flight and with few.
 #[test]
 fn payloads_of_replies_keep_no_more_alive_than_is_said() {
-    const ASKED: usize = 3200;
     for length in [16 << 10, 17_000] {
-        let device = DeviceId::from_u32(DEVICE);
-        let mut session = client::Session::new(device, Speed::High, Limits::default());
-        let (mut rx, mut ids) = (BytesMut::new(), TransferIds::default());
-        // A long one among short ones keeps the room for long ones. One in sixteen is held.
-        let length_of = |number: usize| if number % 60 == 1 { 200_000 } else { length };
-        for number in 0..ASKED {
-            let (id, endpoint) = (ids.mint(), EndpointAddress::from_byte(0x81));
-            session.submit(Transfer::data_in(id, endpoint, length_of(number)));
-        }
+        let (kept, payloads) = kept_by_replies(3200, length);
+        let most = 2 * payloads + 64 * (256 << 10) + (1 << 20);
+        assert!(kept <= most, "{kept} for {payloads} bytes held");
+    }
+    for length in [2000, 4096, 16 << 10, 17_000] {
+        let (kept, payloads) = kept_by_replies(8, length);
+        let most = 16 * payloads + (1 << 20);
+        assert!(kept <= most, "{kept} for {payloads} bytes held");
+    }
+}
+
+/// Of 3200 replies, with so many requests in flight, one in sixteen is kept: the bytes that those
+/// keep alive, and their own.
+fn kept_by_replies(depth: usize, length: usize) -> (usize, usize) {
+    const ASKED: usize = 3200;
+    let device = DeviceId::from_u32(DEVICE);
+    let mut session = client::Session::new(device, Speed::High, Limits::default());
+    let (mut rx, mut ids) = (BytesMut::new(), TransferIds::default());
+    // A long one among short ones keeps the room for long ones.
+    let has_long = depth > 64;
+    let length_of = |number: usize| {
+        let is_long = has_long && number % 60 == 1;
+        if is_long { 200_000 } else { length }
+    };
+    let mut ask = |session: &mut client::Session, number| {
+        let (id, endpoint) = (ids.mint(), EndpointAddress::from_byte(0x81));
+        session.submit(Transfer::data_in(id, endpoint, length_of(number) as u32));
         drain(session.tx());
-        let mut held = Vec::with_capacity(ASKED);
-        let (kept, ()) = kept_bytes(|| {
-            let (mut number, mut message, mut sent) = (0, Vec::new(), 0);
-            let mut replied = 0;
-            while replied < ASKED {
-                match session.receive(&mut rx).unwrap() {
-                    Step::Ready => {
-                        let event = session.poll();
-                        replied += 1;
-                        held.extend(event.filter(|_| replied % 16 == 0));
+    };
+    (0..depth).for_each(|number| ask(&mut session, number));
+    let mut held = Vec::with_capacity(ASKED);
+    let (kept, ()) = kept_bytes(|| {
+        let (mut number, mut message, mut sent) = (0, Vec::new(), 0);
+        let (mut asked, mut replied) = (depth, 0);
+        while replied < ASKED {
+            match session.receive(&mut rx).unwrap() {
+                Step::Ready => {
+                    let event = session.poll();
+                    replied += 1;
+                    held.extend(event.filter(|_| replied % 16 == 0));
+                    if asked < ASKED {
+                        ask(&mut session, asked);
+                        asked += 1;
                     }
-                    Step::Io(_) => {
-                        // A read fills the room there is.
-                        while rx.len() < rx.capacity() && (number < ASKED || sent < message.len()) {
-                            if sent == message.len() {
-                                let length = length_of(number);
-                                number += 1;
-                                message =
-                                    common::ret(3, number as u32, 0, length as i32, 0).to_vec();
-                                message.resize(48 + length as usize, 7);
-                                sent = 0;
-                            }
-                            let now = (rx.capacity() - rx.len()).min(message.len() - sent);
-                            rx.extend_from_slice(&message[sent..sent + now]);
-                            sent += now;
+                }
+                Step::Io(_) => {
+                    // A read fills the room there is.
+                    while rx.len() < rx.capacity() && (number < asked || sent < message.len()) {
+                        if sent == message.len() {
+                            let length = length_of(number);
+                            number += 1;
+                            message = common::ret(3, number as u32, 0, length as i32, 0).to_vec();
+                            message.resize(48 + length, 7);
+                            sent = 0;
                         }
+                        let now = (rx.capacity() - rx.len()).min(message.len() - sent);
+                        rx.extend_from_slice(&message[sent..sent + now]);
+                        sent += now;
                     }
                 }
             }
-        });
-        let payloads = held.len() * length as usize;
-        let most = 2 * payloads + 64 * (256 << 10) + (1 << 20);
-        assert!(kept as usize <= most, "{kept} for {payloads} bytes held");
-    }
+        }
+    });
+    (kept as usize, held.len() * length)
 }
 
 /// Of isochronous transfers no more lists are kept than `Limits` says.

@@ -160,15 +160,10 @@ fn packets_must_lie_in_their_buffer() {
     }
     .header();
     let with = |first: [u8; 16], second: [u8; 16]| [&header[..], &first, &second].concat();
-    assert!(matches!(
-        refused(&with(packet(0, 50), packet(51, 50))),
-        ProtocolError::Packet {
-            index: 1,
-            offset: 51,
-            length: 50,
-            ..
-        }
-    ));
+    assert_eq!(
+        refused(&with(packet(0, 50), packet(51, 50))).to_string(),
+        "request 7: isochronous packet 1 of 50 bytes at 51, in a buffer of 100"
+    );
     assert!(matches!(
         refused(&with(packet(u32::MAX, 1), packet(0, 0))),
         ProtocolError::Packet { index: 0, .. }
@@ -181,82 +176,6 @@ fn packets_must_lie_in_their_buffer() {
             ..
         }
     ));
-}
-
-#[test]
-fn a_number_in_flight_cannot_be_used_again() {
-    let mut server = server();
-    server.submit(&Submit::new(7, IN, 1, 512).header());
-    let again = server.event(&Submit::new(7, IN, 1, 512).header());
-    assert_eq!(
-        again.unwrap_err().to_string(),
-        "request 7 is still in flight and was sent again"
-    );
-
-    let mut server = Server::new(Limits::default());
-    let transfer = server.submit(&Submit::new(7, IN, 1, 512).header());
-    assert!(matches!(
-        server.event(&unlink(8, 7)),
-        Ok(Some(HostEvent::Cancel(_)))
-    ));
-    assert_eq!(
-        server.event(&unlink(9, 7)).unwrap_err().to_string(),
-        "request 9 unlinks 7, which is being unlinked already"
-    );
-    // Both are free again when answered.
-    let mut server = Server::new(Limits::default());
-    let first = server.submit(&Submit::new(7, IN, 1, 512).header());
-    server.session.complete(first.stall());
-    server.submit(&Submit::new(7, IN, 1, 512).header());
-    drop(transfer);
-}
-
-/// The unlink table of `server::Session`, a row a block.
-#[test]
-fn unlink_meets_completion() {
-    // Cancelled in time: only RET_UNLINK, −ECONNRESET.
-    let mut server = server();
-    let transfer = server.submit(&Submit::new(1, IN, 1, 512).header());
-    assert_eq!(
-        server.event(&unlink(2, 1)),
-        Ok(Some(HostEvent::Cancel(transfer.id)))
-    );
-    server.session.complete(transfer.fail(Status::CANCELLED));
-    assert_eq!(server.replies(), [ret(RET_UNLINK, 2, -104, 0)]);
-
-    // Finished meanwhile: its data, then RET_UNLINK 0.
-    let transfer = server.submit(&Submit::new(3, IN, 1, 4).header());
-    let _ = server.event(&unlink(4, 3));
-    server
-        .session
-        .complete(transfer.complete_in(Bytes::from_static(b"data")));
-    let written = server.written();
-    assert_eq!(reply(&written), ret(RET_SUBMIT, 3, 0, 4));
-    assert_eq!(&written[48..52], b"data");
-    assert_eq!(reply(&written[52..]), ret(RET_UNLINK, 4, 0, 0));
-
-    // Failed meanwhile: the failure, then RET_UNLINK 0.
-    let transfer = server.submit(&Submit::new(5, OUT, 2, 0).header());
-    let _ = server.event(&unlink(6, 5));
-    server.session.complete(transfer.stall());
-    assert_eq!(
-        server.replies(),
-        [ret(RET_SUBMIT, 5, -32, 0), ret(RET_UNLINK, 6, 0, 0)]
-    );
-
-    // Answered before, and never heard of.
-    assert_eq!(server.event(&unlink(7, 5)), Ok(None));
-    assert_eq!(server.event(&unlink(8, 1000)), Ok(None));
-    assert_eq!(
-        server.replies(),
-        [ret(RET_UNLINK, 7, 0, 0), ret(RET_UNLINK, 8, 0, 0)]
-    );
-
-    // Stopped by the function itself.
-    let transfer = server.submit(&Submit::new(9, IN, 1, 512).header());
-    server.session.complete(transfer.fail(Status::CANCELLED));
-    assert_eq!(server.replies(), [ret(RET_SUBMIT, 9, -104, 0)]);
-    assert_eq!(server.session.pending(), 0);
 }
 
 #[test]
@@ -302,6 +221,41 @@ fn short_not_ok_is_applied_to_data_in() {
     };
     let transfer = server.submit(&out.header());
     assert!(!transfer.flags.short_not_ok && transfer.flags.zero_packet);
+    let packets = Submit {
+        flags: 0x201,
+        packets: 1,
+        ..Submit::new(5, IN, 3, 8)
+    };
+    let transfer = server.submit(&[&packets.header()[..], &packet(0, 8)].concat());
+    assert!(!transfer.flags.short_not_ok);
+    server.written();
+    let done = vec![IsoPacket::new(0, 8)];
+    server
+        .session
+        .complete(transfer.complete_packets(done, Segments::new()));
+    assert_eq!(reply(&server.written()).status, 0);
+}
+
+#[test]
+fn zero_packet_means_something_for_bulk_out_only() {
+    let asked = |submit: Submit, behind: &[u8]| {
+        let flags = submit.flags | 0x40;
+        let header = Submit { flags, ..submit }.header();
+        let transfer = server().submit(&[&header[..], behind].concat());
+        transfer.flags.zero_packet
+    };
+    assert!(asked(Submit::new(1, OUT, 2, 0), &[]));
+    assert!(!asked(Submit::new(1, IN, 2, 0), &[]));
+    let setup = [0x21, 9, 0, 2, 0, 0, 0, 0];
+    let control = Submit::new(1, OUT, 0, 0);
+    assert!(!asked(Submit { setup, ..control }, &[]));
+    let isochronous = Submit::new(1, OUT, 3, 0);
+    let packets = 1;
+    let isochronous = Submit {
+        packets,
+        ..isochronous
+    };
+    assert!(!asked(isochronous, &packet(0, 0)));
 }
 
 #[test]
@@ -443,6 +397,24 @@ fn too_many_transfers_are_answered_and_unlinks_still_read() {
     assert_eq!(server.replies(), [ret(RET_SUBMIT, 2, -12, 0)]);
     server.session.complete(first.stall());
     server.submit(&Submit::new(3, IN, 1, 600).header());
+
+    // Lists of packets count, the function's too: 2 of 16 bytes for each.
+    for (limit, status) in [(8 + 32 * 16, None), (8 + 32 * 16 - 1, Some(-12))] {
+        let mut limits = Limits::default();
+        limits.max_in_flight_bytes = limit;
+        let mut server = Server::new(limits);
+        let head = Submit {
+            packets: 16,
+            ..Submit::new(1, IN, 3, 8)
+        };
+        let event = server.event(&[&head.header()[..], &[0; 256]].concat());
+        assert_eq!(event.unwrap().is_some(), status.is_none());
+        let written = server.written();
+        let told = written
+            .first_chunk::<48>()
+            .map(|header| reply(header).status);
+        assert_eq!(told, status);
+    }
 }
 
 #[test]

@@ -247,6 +247,33 @@ fn resets_are_left_unanswered_to_a_limit() {
     }
 }
 
+/// A reset that could not be sent is not taken for one: the next is, once the server goes on.
+#[test]
+fn a_reset_that_was_not_sent_is_asked_for_again() {
+    let mut client = Client::new();
+    let mut first = None;
+    for _ in 0..65 {
+        let transfer = client.read();
+        client.session.reset();
+        for header in client.sent().chunks(48) {
+            match word(header, 0) {
+                1 if header[40..] == PORT_RESET => first = first.or(Some(word(header, 4))),
+                2 => {
+                    let done = client.receive(&ret(4, word(header, 4), -104, 0, 0));
+                    assert_eq!(done, Ok(Some(transfer.clone().fail(Status::CANCELLED))));
+                }
+                _ => {}
+            }
+        }
+    }
+    client.session.reset();
+    assert!(client.sent().is_empty(), "64 are unanswered");
+    let answered = client.receive(&ret(3, first.unwrap(), 0, 0, 0));
+    assert_eq!(answered, Ok(None));
+    client.session.reset();
+    assert_eq!(client.sent()[40..], PORT_RESET);
+}
+
 /// usbipd-win aborts the whole pipe to unlink one request: those beside it come back as cancelled,
 /// though nobody unlinked them. That is data: each is completed once, and a relay tells its client
 /// by a RET_SUBMIT.

@@ -215,8 +215,9 @@ impl Handshake {
             State::Importing(bus_id) => {
                 let device = body.get(Common::LENGTH..).unwrap_or(&[]);
                 if let Some(record) = Device::parse(device)? {
-                    if record.bus_id != bus_id {
-                        return Err(ProtocolError::OtherBusId);
+                    let (found, expected) = (record.bus_id, bus_id);
+                    if found != expected {
+                        return Err(ProtocolError::OtherBusId { found, expected });
                     }
                     self.state = State::Imported(record.clone());
                     self.event = Some(HandshakeEvent::Imported(record));

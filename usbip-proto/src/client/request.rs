@@ -56,14 +56,23 @@ impl Request {
         let seqnum = self.seqnum;
         let mut sum: u64 = 0;
         for (index, (ours, theirs)) in self.packets.iter_mut().zip(iso::parse(bytes)).enumerate() {
-            let echoed = ours.offset == theirs.offset && ours.length == theirs.length;
-            if !echoed || theirs.actual > ours.length {
-                let (offset, length) = (theirs.offset, theirs.actual);
-                return Err(ProtocolError::Packet {
+            if (ours.offset, ours.length) != (theirs.offset, theirs.length) {
+                return Err(ProtocolError::OtherPacket {
                     seqnum,
                     index,
-                    offset,
-                    length,
+                    offset: theirs.offset,
+                    length: theirs.length,
+                    expected_offset: ours.offset,
+                    expected_length: ours.length,
+                });
+            }
+            let (found, limit) = (theirs.actual, ours.length);
+            if found > limit {
+                return Err(ProtocolError::PacketActual {
+                    seqnum,
+                    index,
+                    found,
+                    limit,
                 });
             }
             sum = sum.saturating_add(u64::from(theirs.actual));

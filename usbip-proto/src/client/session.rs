@@ -27,8 +27,11 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// | RET_UNLINK 0, its target unanswered | [`Status::CANCELLED`]; a late RET_SUBMIT is dropped |
 /// | RET_SUBMIT, then RET_UNLINK | the real result; the RET_UNLINK is dropped |
 ///
-/// A transfer that is longer than [`Limits::max_transfer`], or whose isochronous packets are too
-/// many or outside its data, is answered with [`Status::INVALID`] and not sent.
+/// A transfer that is longer than [`Limits::max_transfer`], whose isochronous packets are too many
+/// or outside its data, that names a stream, or whose setup packet says another direction or length
+/// than its data has, is answered with [`Status::INVALID`] and not sent. Packets longer than their
+/// endpoint takes are sent, since the session knows no endpoints; the kernel's server drops the
+/// connection over them.
 ///
 /// The session reads always: what may come is bounded by what was asked for, and only what was
 /// *sent* was asked for. A reply to a request whose header was not wholly taken from
@@ -40,9 +43,10 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// Isochronous data is handed on as it came, packed: [`Completion::packets_in`] says where each
 /// piece belongs.
 ///
-/// A payload is a part of the receive buffer. One that is kept keeps twice its length alive at most,
-/// or where it came while fewer than 64 requests were in flight, sixteen times its length and 256 KiB
-/// at most ([`ReadAhead`](usb_transfer::ReadAhead)).
+/// A payload is a part of the receive buffer. While fewer than 64 requests are in flight, each that
+/// is kept keeps up to sixteen times its length alive, though no more than 256 KiB or twice its length
+/// ([`ReadAhead`](usb_transfer::ReadAhead)); with more in flight, twice its length. The session cannot
+/// see what is kept of what it has completed, however much that is: copy what is to be kept for long.
 ///
 /// ```
 /// use bytes::{Buf, BytesMut};
@@ -107,6 +111,7 @@ impl Session {
     }
 
     pub(super) fn with_tx(device_id: DeviceId, speed: Speed, limits: Limits, tx: TxQueue) -> Self {
+        let limits = limits.within_reach();
         Self {
             device_id,
             speed,
@@ -228,22 +233,22 @@ impl Session {
 
     /// Whether the wire and the kernel's server take it: what they refuse ends the session.
     fn can_send(&self, transfer: &Transfer) -> bool {
-        // The field is an `i32`.
-        let limit = self.limits.max_transfer.min(i32::MAX as u32);
-        let (length, limit) = (transfer.payload.len() as u64, u64::from(limit));
+        let limit = u64::from(self.limits.max_transfer);
+        let length = transfer.payload.len() as u64;
         let fits = |packet: &IsoPacket| {
             u64::from(packet.offset).saturating_add(u64::from(packet.length)) <= length
         };
         let has_words = match &transfer.kind {
             Kind::Isochronous(packets) => {
-                let most = usize::try_from(self.limits.max_iso_packets).unwrap_or(usize::MAX);
+                let most = self.limits.max_iso_packets as usize;
                 (1..=most).contains(&packets.len()) && packets.iter().all(fits)
             }
             // The wire has none for streams.
             Kind::Data { stream } => stream.is_none(),
-            Kind::Control(_) => true,
+            // `usb_submit_urb` of `drivers/usb/core/urb.c`: −EBADR.
+            Kind::Control(setup) => length == u64::from(setup.length),
         };
-        length <= limit && has_words
+        length <= limit && has_words && transfer.is_consistent()
     }
 
     /// Asks once for the end of a request that is not the session's own.
@@ -431,12 +436,12 @@ impl Function for Session {
         if self.is_reset || !self.io.is_open() {
             return;
         }
-        self.is_reset = true;
         (0..self.in_flight.len()).for_each(|at| self.unlink(at));
         let own = self.in_flight.iter().filter(|each| each.id.is_none());
         if own.count() >= Self::MAX_RESETS {
             return;
         }
+        self.is_reset = true;
         let setup = SetupPacket {
             request_type: usb_descriptors::RequestType(0x23),
             request: request::SET_FEATURE,

@@ -53,17 +53,45 @@ impl ExportState {
 /// let disk = "1-1".parse()?;
 /// let mut exports = Exports::default();
 /// exports.add(DeviceRecord::new("/virtual/disk", disk, DeviceId::new(1, 2), &descriptors)?)?;
-/// assert!(exports.import(disk).is_ok());
-/// assert_eq!(exports.import(disk), Err(OpStatus::BUSY));
+/// let lease = exports.import(disk).expect("it is free");
+/// assert_eq!(lease.device().bus_id(), disk);
+/// assert_eq!(exports.import(disk).unwrap_err(), OpStatus::BUSY);
 /// assert_eq!(exports.listed().count(), 0);
-/// exports.release(disk); // its client has left
+/// exports.release(lease); // its client has left
 /// assert_eq!(exports.listed().count(), 1);
 /// # Ok::<(), usbip_proto::RecordError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Exports {
     /// In the order in which they were added.
-    devices: Vec<(DeviceRecord, ExportState)>,
+    devices: Vec<Export>,
+    /// Leases that were ever given.
+    leases: u64,
+}
+
+#[derive(Debug)]
+struct Export {
+    device: DeviceRecord,
+    state: ExportState,
+    /// The number of the lease that was given last.
+    lease: u64,
+}
+
+/// A device in the hands of one client, until it is [released](Exports::release). Only
+/// [`Exports::import`] makes it.
+#[derive(Debug)]
+#[must_use = "the device is in use until this is released"]
+pub struct Lease {
+    device: DeviceRecord,
+    number: u64,
+}
+
+impl Lease {
+    /// The device, for [`Handshake::accept`](super::Handshake::accept).
+    #[must_use]
+    pub const fn device(&self) -> &DeviceRecord {
+        &self.device
+    }
 }
 
 impl Exports {
@@ -77,17 +105,19 @@ impl Exports {
                 bus_id: device.bus_id,
             });
         }
-        self.devices.push((device, ExportState::Available));
+        self.devices.push(Export {
+            device,
+            state: ExportState::Available,
+            lease: 0,
+        });
         Ok(())
     }
 
     /// Offers a device no more. A client that has it keeps it until its session ends.
     pub fn remove(&mut self, bus_id: BusId) -> Option<DeviceRecord> {
-        let at = self
-            .devices
-            .iter()
-            .position(|(device, _)| device.bus_id == bus_id)?;
-        Some(self.devices.remove(at).0)
+        let mut devices = self.devices.iter();
+        let at = devices.position(|export| export.device.bus_id == bus_id)?;
+        Some(self.devices.remove(at).device)
     }
 
     /// What a list shows: all but those in use, as `usbipd` does, in the order in which they were
@@ -97,32 +127,38 @@ impl Exports {
         let shown = self
             .devices
             .iter()
-            .filter(|(_, state)| *state != ExportState::InUse);
-        shown.map(|(device, _)| device)
+            .filter(|export| export.state != ExportState::InUse);
+        shown.map(|export| &export.device)
     }
 
-    /// Takes a device for a client: from now on it is in use. For
-    /// [`Handshake::accept`](super::Handshake::accept).
+    /// Takes a device for a client: from now on it is in use.
     ///
     /// # Errors
     /// What to [`reject`](super::Handshake::reject) the request with.
     #[doc(alias = "OP_REP_IMPORT")]
-    pub fn import(&mut self, bus_id: BusId) -> Result<&DeviceRecord, OpStatus> {
-        let mut devices = self.devices.iter_mut();
-        match devices.find(|(device, _)| device.bus_id == bus_id) {
-            Some((device, state @ ExportState::Available)) => {
-                *state = ExportState::InUse;
-                Ok(device)
-            }
-            Some((_, state)) => Err(state.status()),
-            None => Err(OpStatus::NO_DEVICE),
+    pub fn import(&mut self, bus_id: BusId) -> Result<Lease, OpStatus> {
+        let number = self.leases.saturating_add(1);
+        let export = self.export(bus_id).ok_or(OpStatus::NO_DEVICE)?;
+        if export.state != ExportState::Available {
+            return Err(export.state.status());
         }
+        export.state = ExportState::InUse;
+        export.lease = number;
+        let device = export.device.clone();
+        self.leases = number;
+        Ok(Lease { device, number })
     }
 
     /// Makes a device that was in use available again; one that has failed meanwhile stays so.
-    pub fn release(&mut self, bus_id: BusId) {
-        if self.state(bus_id) == Some(ExportState::InUse) {
-            self.set_state(bus_id, ExportState::Available);
+    /// What was removed is gone: another that was added in its place, or was taken by another
+    /// client since, is not touched.
+    #[expect(clippy::needless_pass_by_value, reason = "a device is released once")]
+    pub fn release(&mut self, lease: Lease) {
+        let export = self.export(lease.device.bus_id);
+        if let Some(export) = export.filter(|export| export.lease == lease.number) {
+            if export.state == ExportState::InUse {
+                export.state = ExportState::Available;
+            }
         }
     }
 
@@ -130,15 +166,19 @@ impl Exports {
     #[must_use]
     pub fn state(&self, bus_id: BusId) -> Option<ExportState> {
         let mut devices = self.devices.iter();
-        let found = devices.find(|(device, _)| device.bus_id == bus_id);
-        found.map(|(_, state)| *state)
+        let found = devices.find(|export| export.device.bus_id == bus_id);
+        found.map(|export| export.state)
     }
 
     /// Says what has become of a device. One that is not offered is ignored.
     pub fn set_state(&mut self, bus_id: BusId, new: ExportState) {
-        let mut devices = self.devices.iter_mut();
-        if let Some((_, state)) = devices.find(|(device, _)| device.bus_id == bus_id) {
-            *state = new;
+        if let Some(export) = self.export(bus_id) {
+            export.state = new;
         }
+    }
+
+    fn export(&mut self, bus_id: BusId) -> Option<&mut Export> {
+        let mut devices = self.devices.iter_mut();
+        devices.find(|export| export.device.bus_id == bus_id)
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use usb_descriptors::Direction;
 use usb_transfer::{IsoPacket, Transfer, TransferId};
 
-use super::session::Submit;
+use super::submit::Submit;
 
 /// What a reply needs to know of its request.
 #[derive(Debug)]
@@ -54,12 +54,26 @@ impl Request {
     }
 }
 
+/// What is known of a request that is to be unlinked.
+#[derive(Debug)]
+pub(super) enum Unlinked<'a> {
+    /// In flight, and from now on being unlinked.
+    Now(&'a Request),
+    /// In flight, and being unlinked already.
+    Before,
+    /// Answered, or never heard of.
+    Unknown,
+}
+
 /// In order of submission, which is the order of ids; mostly they leave in that order too.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     requests: VecDeque<Request>,
     /// That all of them carry or ask for.
     bytes: u64,
+    /// No number in use is above it. Clients count up, so that theirs are as a rule, and none need
+    /// be looked for.
+    highest: u32,
 }
 
 impl InFlight {
@@ -87,6 +101,7 @@ impl InFlight {
     /// `bytes` as [`bytes_with`](Self::bytes_with) says.
     pub(super) fn push(&mut self, request: Request, bytes: u64) {
         self.bytes = bytes;
+        self.highest = self.highest.max(request.seqnum);
         self.requests.push_back(request);
     }
 
@@ -109,23 +124,41 @@ impl InFlight {
         first.filter(|first| first.is_reset).map(|first| first.id)
     }
 
-    pub(super) fn with_seqnum(&mut self, seqnum: u32) -> Option<&mut Request> {
-        self.requests
-            .iter_mut()
-            .find(|request| request.seqnum == seqnum)
+    /// Notes that the request `target` is unlinked by that of the number `seqnum`.
+    pub(super) fn unlink(&mut self, target: u32, seqnum: u32) -> Unlinked<'_> {
+        let mut requests = self.requests.iter_mut();
+        let Some(request) = requests.find(|request| request.seqnum == target) else {
+            return Unlinked::Unknown;
+        };
+        if request.unlink.is_some() {
+            return Unlinked::Before;
+        }
+        request.unlink = Some(seqnum);
+        self.highest = self.highest.max(seqnum);
+        Unlinked::Now(request)
     }
 
     /// Whether a request, or one to unlink, has this number.
     #[inline(always)]
-    pub(super) fn has_seqnum(&self, seqnum: u32) -> bool {
-        !self.requests.is_empty() && self.is_used(seqnum)
+    pub(super) fn has_seqnum(&mut self, seqnum: u32) -> bool {
+        !self.requests.is_empty() && seqnum <= self.highest && self.is_used(seqnum)
     }
 
+    /// Looks through them all; if it is none of theirs, the numbers may have come round, and the
+    /// highest may have gone.
     #[inline(never)]
-    fn is_used(&self, seqnum: u32) -> bool {
-        self.requests
-            .iter()
-            .any(|request| request.seqnum == seqnum || request.unlink == Some(seqnum))
+    fn is_used(&mut self, seqnum: u32) -> bool {
+        let mut highest = 0;
+        for request in &self.requests {
+            for used in core::iter::once(request.seqnum).chain(request.unlink) {
+                if used == seqnum {
+                    return true;
+                }
+                highest = highest.max(used);
+            }
+        }
+        self.highest = highest;
+        false
     }
 }
 

@@ -8,7 +8,8 @@ mod exports;
 mod handshake;
 mod in_flight;
 mod session;
+mod submit;
 
-pub use exports::{ExportState, Exports};
+pub use exports::{ExportState, Exports, Lease};
 pub use handshake::{Handshake, HandshakeEvent, ImportRequest, ListRequest};
 pub use session::Session;

@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
-use usb_descriptors::{Direction, EndpointAddress, SetupPacket, Speed, feature, request};
+use usb_descriptors::{Direction, SetupPacket, Speed};
 use usb_transfer::{
-    Actual, Completion, Flags, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status,
-    Step, Transfer, TransferIds, TxQueue, Wire,
+    Actual, Completion, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status, Step,
+    Transfer, TransferIds, TxQueue, Wire,
 };
 
-use super::in_flight::{InFlight, Request, SpareLists};
+use super::in_flight::{InFlight, Request, SpareLists, Unlinked};
+use super::submit::{HostRequest, Submit};
 use crate::session::{self, End, Io, Message};
 use crate::wire::urb::{self, Header};
 use crate::wire::{iso, skip};
@@ -79,6 +80,7 @@ impl Session {
     }
 
     pub(super) fn with_tx(device_id: DeviceId, speed: Speed, limits: Limits, tx: TxQueue) -> Self {
+        let limits = limits.within_reach();
         Self {
             device_id,
             speed,
@@ -104,19 +106,13 @@ impl Session {
         if self.in_flight.has_seqnum(seqnum) {
             return Err(ProtocolError::DuplicateSeqnum { seqnum });
         }
-        match self.in_flight.with_seqnum(target) {
-            Some(Request {
-                unlink: Some(_), ..
-            }) => {
-                return Err(ProtocolError::DuplicateUnlink { seqnum, target });
+        match self.in_flight.unlink(target, seqnum) {
+            Unlinked::Now(request) if request.is_reset => {}
+            Unlinked::Now(request) => self.event = Some(HostEvent::Cancel(request.id)),
+            Unlinked::Before => return Err(ProtocolError::DuplicateUnlink { seqnum, target }),
+            Unlinked::Unknown => {
+                Header::ret_unlink(seqnum, Status::COMPLETED).put(&mut self.io.tx);
             }
-            Some(request) => {
-                request.unlink = Some(seqnum);
-                if !request.is_reset {
-                    self.event = Some(HostEvent::Cancel(request.id));
-                }
-            }
-            None => Header::ret_unlink(seqnum, Status::COMPLETED).put(&mut self.io.tx),
         }
         Ok(())
     }
@@ -385,195 +381,6 @@ impl Frontend for Session {
 
     fn pending(&self) -> usize {
         self.in_flight.transfers()
-    }
-}
-
-/// A checked CMD_SUBMIT header.
-#[derive(Debug)]
-pub(super) struct Submit {
-    pub(super) seqnum: u32,
-    endpoint: EndpointAddress,
-    pub(super) direction: Direction,
-    /// Bytes of the buffer, at most `Limits::max_transfer`.
-    pub(super) length: u32,
-    /// At most `Limits::max_iso_packets`; 0 on the control endpoint.
-    packets: u32,
-    flags: u32,
-    raw_interval: u32,
-    setup: [u8; 8],
-}
-
-/// Requests that a host's USB stack acts on, rather than the device.
-enum HostRequest {
-    SetAddress,
-    PortReset,
-}
-
-impl HostRequest {
-    fn of(setup: SetupPacket) -> Option<Self> {
-        // `bmRequestType` 0x23: class, to a port (USB 2.0, 11.24.2.13).
-        match (setup.request_type.0, setup.request) {
-            (0x00, request::SET_ADDRESS) => Some(Self::SetAddress),
-            (0x23, request::SET_FEATURE) if setup.value == feature::PORT_RESET => {
-                Some(Self::PortReset)
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Submit {
-    fn parse(header: &Header, limits: &Limits) -> Result<Self, ProtocolError> {
-        let seqnum = header.seqnum.get();
-        let direction = match header.direction.get() {
-            urb::DIRECTION_OUT => Direction::Out,
-            urb::DIRECTION_IN => Direction::In,
-            found => return Err(ProtocolError::Direction { seqnum, found }),
-        };
-        let found = header.endpoint.get();
-        let number = u8::try_from(found).ok();
-        let endpoint = number.and_then(|number| EndpointAddress::new(number, direction));
-        let endpoint = endpoint.ok_or(ProtocolError::Endpoint { seqnum, found })?;
-        let found = header.length.get();
-        let limit = limits.max_transfer;
-        let length = u32::try_from(found)
-            .ok()
-            .filter(|length| *length <= limit)
-            .ok_or(ProtocolError::Length {
-                seqnum,
-                field: "transfer_buffer_length",
-                found,
-                limit,
-            })?;
-        let packets = match header.packet_count() {
-            0 => 0,
-            found => Self::packets(seqnum, endpoint, found, limits)?,
-        };
-        Ok(Self {
-            seqnum,
-            endpoint,
-            direction,
-            length,
-            packets,
-            flags: header.word.get(),
-            raw_interval: u32::try_from(header.interval.get()).unwrap_or(0),
-            setup: header.setup,
-        })
-    }
-
-    /// The number of packets of what is not just data.
-    #[inline(never)]
-    fn packets(
-        seqnum: u32,
-        endpoint: EndpointAddress,
-        found: i32,
-        limits: &Limits,
-    ) -> Result<u32, ProtocolError> {
-        let limit = if endpoint.is_control() {
-            0
-        } else {
-            limits.max_iso_packets
-        };
-        let packets = u32::try_from(found).ok();
-        let packets = packets.filter(|packets| *packets <= limit);
-        packets.ok_or(ProtocolError::PacketCount {
-            seqnum,
-            found,
-            limit,
-        })
-    }
-
-    const fn buffer(&self) -> usize {
-        self.length as usize
-    }
-
-    /// Header, payload and packets; cannot overflow within the limits.
-    const fn message_length(&self) -> usize {
-        let payload = match self.direction {
-            Direction::Out => self.buffer(),
-            Direction::In => 0,
-        };
-        let packets = (self.packets as usize).saturating_mul(iso::LENGTH);
-        Header::LENGTH
-            .saturating_add(payload)
-            .saturating_add(packets)
-    }
-
-    /// Takes the packets, which follow the payload. What they say of status and bytes moved is
-    /// the client's state, not a request.
-    fn take_packets(
-        &self,
-        rx: &mut BytesMut,
-        packets: &mut Vec<IsoPacket>,
-    ) -> Result<(), ProtocolError> {
-        let (seqnum, length) = (
-            self.seqnum,
-            (self.packets as usize).saturating_mul(iso::LENGTH),
-        );
-        packets.reserve(self.packets as usize);
-        let mut sum: u64 = 0;
-        for (index, packet) in iso::parse(rx.get(..length).unwrap_or(&[])).enumerate() {
-            let end = u64::from(packet.offset).saturating_add(u64::from(packet.length));
-            if end > u64::from(self.length) {
-                let IsoPacket { offset, length, .. } = packet;
-                return Err(ProtocolError::Packet {
-                    seqnum,
-                    index,
-                    offset,
-                    length,
-                });
-            }
-            sum = sum.saturating_add(u64::from(packet.length));
-            packets.push(IsoPacket::new(packet.offset, packet.length));
-        }
-        if sum > u64::from(self.length) {
-            return Err(ProtocolError::PacketSum {
-                seqnum,
-                found: sum,
-                expected: self.length,
-            });
-        }
-        skip(rx, length);
-        Ok(())
-    }
-
-    const fn is_control(&self) -> bool {
-        self.endpoint.is_control()
-    }
-
-    fn short_not_ok(&self) -> bool {
-        self.flags & urb::SHORT_NOT_OK != 0 && self.packets == 0 && self.direction == Direction::In
-    }
-
-    #[inline(always)]
-    fn flags(&self) -> Flags {
-        if self.flags & (urb::SHORT_NOT_OK | urb::ZERO_PACKET | urb::ISO_ASAP) == 0 {
-            return Flags::default();
-        }
-        Flags {
-            short_not_ok: self.short_not_ok(),
-            zero_packet: self.flags & urb::ZERO_PACKET != 0
-                && self.direction == Direction::Out
-                && self.packets == 0
-                && !self.is_control(),
-            iso_asap: self.flags & urb::ISO_ASAP != 0 && self.packets > 0,
-        }
-    }
-
-    /// In 125 µs: the field counts frames of 1 ms up to full speed (`urb->interval`). What is
-    /// isochronous has one, whatever the client says; what else is periodic, only the endpoint
-    /// knows.
-    fn interval(&self, speed: Speed) -> u32 {
-        let interval = if self.packets > 0 {
-            self.raw_interval.max(1)
-        } else {
-            self.raw_interval
-        };
-        match speed {
-            _ if self.is_control() => 0,
-            Speed::Low | Speed::Full => interval.saturating_mul(8),
-            _ => interval,
-        }
     }
 }
 
