@@ -1,0 +1,264 @@
+//! Against an operating system that does nothing by itself.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use usb_descriptors::{ClassCode, Speed, build};
+use usb_transfer::{Completion, Endpoint, TransferIds};
+
+use super::*;
+
+/// An operating system that notes what it is asked, and completes nothing by itself.
+#[derive(Clone, Debug, Default)]
+struct Noted(Rc<RefCell<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    log: Vec<String>,
+    under_way: Vec<Transfer>,
+    events: VecDeque<FunctionEvent>,
+    busy: bool,
+}
+
+impl Noted {
+    fn note(&self, text: String) {
+        self.0.borrow_mut().log.push(text);
+    }
+
+    fn log(&self) -> String {
+        mem::take(&mut self.0.borrow_mut().log).join(" ")
+    }
+
+    fn end(&self, id: TransferId, status: Status) {
+        let mut state = self.0.borrow_mut();
+        let index = state
+            .under_way
+            .iter()
+            .position(|transfer| transfer.id == id);
+        let transfer = state.under_way.remove(index.expect("is under way"));
+        let completion = transfer.fail(status);
+        state.events.push_back(FunctionEvent::Complete(completion));
+    }
+}
+
+impl HostApi for Noted {
+    fn claim(&mut self, interface: u8) -> Result<(), ClaimError> {
+        if self.0.borrow().busy && interface == 1 {
+            let holder = "somebody".into();
+            return Err(ClaimError::Busy { interface, holder });
+        }
+        self.note(format!("+{interface}"));
+        Ok(())
+    }
+    fn release(&mut self, interface: u8, to_driver: bool) {
+        self.note(format!("{}{interface}", if to_driver { "!" } else { "-" }));
+    }
+    fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
+        self.note(format!("configuration {value}"));
+        Ok(())
+    }
+    fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
+        self.note(format!("interface {number}.{alternate}"));
+        if alternate == 9 {
+            Err(Status::INVALID)
+        } else {
+            Ok(())
+        }
+    }
+    fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
+        self.note(format!("clear {:x}", endpoint.address.to_byte()));
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<(), Status> {
+        self.note("reset".into());
+        Ok(())
+    }
+    fn submit(&mut self, transfer: Transfer, endpoint: Option<&Endpoint>) {
+        let address = endpoint.map_or(0, |endpoint| endpoint.address.to_byte());
+        self.note(format!("submit {address:x}"));
+        self.0.borrow_mut().under_way.push(transfer);
+    }
+    fn cancel(&mut self, id: TransferId) {
+        self.note(format!("cancel {}", id.to_u64()));
+    }
+    fn poll(&mut self) -> Option<FunctionEvent> {
+        self.0.borrow_mut().events.pop_front()
+    }
+}
+
+fn address(byte: u8) -> EndpointAddress {
+    EndpointAddress::from_byte(byte)
+}
+
+/// A device with an interface of two bulk endpoints and one of an interrupt endpoint.
+fn device(policy: Policy) -> (Noted, Passthrough<Noted>, TransferIds) {
+    let vendor = ClassCode::new(0xff, 0, 0);
+    let bulk = build::Interface::new(0, vendor)
+        .endpoint(build::Endpoint::bulk(address(0x81)))
+        .endpoint(build::Endpoint::bulk(address(0x02)));
+    let interrupt = build::Interface::new(1, vendor).endpoint(build::Endpoint::bulk(address(0x83)));
+    let configuration = build::Configuration::new(1)
+        .interface(bulk)
+        .interface(interrupt);
+    let bytes = build::Device::new(0x1209, 1).to_bytes(Speed::High);
+    let mut descriptors = DeviceDescriptors::new(Speed::High, bytes);
+    let configuration = configuration.to_bytes(Speed::High).unwrap();
+    descriptors.configurations.push(configuration.into());
+    let host = Noted::default();
+    let mut device = Passthrough::new(host.clone(), descriptors, 1, policy);
+    device.claim().unwrap();
+    assert_eq!(host.log(), "+0 +1");
+    (host, device, TransferIds::default())
+}
+
+fn completed(device: &mut Passthrough<Noted>) -> Vec<(u64, Status)> {
+    let mut all = Vec::new();
+    while let Some(event) = device.poll() {
+        match event {
+            FunctionEvent::Complete(Completion { id, status, .. }) => {
+                all.push((id.to_u64(), status));
+            }
+            _ => all.push((u64::MAX, Status::DISCONNECTED)),
+        }
+    }
+    all
+}
+
+#[test]
+fn a_configuration_waits_for_what_it_stops_and_holds_what_follows() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    let read = ids.mint();
+    device.submit(Transfer::data_in(read, address(0x81), 512));
+    let set = SetupPacket::set_configuration(1);
+    device.submit(Transfer::control_in(ids.mint(), set));
+    device.submit(Transfer::data_in(ids.mint(), address(0x83), 8));
+    assert_eq!(completed(&mut device), []);
+    assert_eq!(host.log(), "submit 81 cancel 0");
+    host.end(read, Status::CANCELLED);
+    assert_eq!(
+        completed(&mut device),
+        [(0, Status::CANCELLED), (1, Status::COMPLETED)]
+    );
+    assert_eq!(host.log(), "-0 -1 configuration 1 +0 +1 submit 83");
+}
+
+#[test]
+fn an_alternate_setting_stops_its_own_endpoints_only() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    let (read, other) = (ids.mint(), ids.mint());
+    device.submit(Transfer::data_in(read, address(0x81), 512));
+    device.submit(Transfer::data_in(other, address(0x83), 8));
+    device.submit(Transfer::control_in(
+        ids.mint(),
+        SetupPacket::set_interface(1, 9),
+    ));
+    host.end(other, Status::CANCELLED);
+    let answer = [(1, Status::CANCELLED), (2, Status::STALL)];
+    assert_eq!(completed(&mut device), answer);
+    assert_eq!(host.log(), "submit 81 submit 83 cancel 1 interface 1.9");
+}
+
+#[test]
+fn halts_are_the_systems_business_but_for_endpoint_0_and_those_that_are_not_there() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    for byte in [0x02, 0x00, 0x8f] {
+        let clear = SetupPacket::clear_halt(address(byte));
+        device.submit(Transfer::control_in(ids.mint(), clear));
+    }
+    let answers = [
+        (0, Status::COMPLETED),
+        (1, Status::COMPLETED),
+        (2, Status::STALL),
+    ];
+    assert_eq!(completed(&mut device), answers);
+    assert_eq!(host.log(), "clear 2");
+}
+
+#[test]
+fn a_reset_waits_and_what_was_held_is_cancelled() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    let read = ids.mint();
+    device.submit(Transfer::data_in(read, address(0x81), 512));
+    device.submit(Transfer::control_in(
+        ids.mint(),
+        SetupPacket::set_configuration(1),
+    ));
+    device.submit(Transfer::data_in(ids.mint(), address(0x83), 8));
+    device.reset();
+    assert_eq!(completed(&mut device), [(2, Status::CANCELLED)]);
+    host.end(read, Status::CANCELLED);
+    let rest = [(0, Status::CANCELLED), (1, Status::COMPLETED)];
+    assert_eq!(completed(&mut device), rest);
+    assert!(!device.is_busy());
+    let log = host.log();
+    assert!(
+        log.ends_with("configuration 1 +0 +1 -0 -1 reset +0 +1"),
+        "{log}"
+    );
+}
+
+#[test]
+fn what_is_refused_does_not_reach_the_device() {
+    let policy = Policy::default().keeping_configuration();
+    let (host, mut device, mut ids) = device(policy.only("21:0a".parse().unwrap()));
+    let setups = [
+        [0x00, 9, 1, 0, 0, 0, 0, 0], // SET_CONFIGURATION to what is set
+        [0x00, 9, 2, 0, 0, 0, 0, 0], // another
+        [0x21, 9, 0, 2, 0, 0, 0, 0], // SET_REPORT
+        [0x60, 1, 0, 0, 0, 0, 0, 0], // a reserved type
+        [0x1f, 1, 0, 0, 0, 0, 0, 0], // a reserved recipient
+    ];
+    for setup in setups {
+        let setup = SetupPacket::from_bytes(setup);
+        device.submit(Transfer::control_in(ids.mint(), setup));
+    }
+    let statuses: Vec<_> = completed(&mut device)
+        .into_iter()
+        .map(|done| done.1)
+        .collect();
+    assert_eq!(statuses[0], Status::COMPLETED);
+    assert!(statuses[1..].iter().all(|&status| status == Status::STALL));
+    assert_eq!((statuses.len(), host.log().as_str()), (5, ""));
+}
+
+#[test]
+fn an_endpoint_that_is_not_there_stalls() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    device.submit(Transfer::data_out(ids.mint(), address(0x05), Bytes::new()));
+    assert_eq!(completed(&mut device), [(0, Status::STALL)]);
+    assert_eq!(host.log(), "");
+}
+
+#[test]
+fn what_waits_when_the_device_goes_is_told_so() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    let (read, held) = (ids.mint(), ids.mint());
+    device.submit(Transfer::data_in(read, address(0x81), 512));
+    let set = Transfer::control_in(ids.mint(), SetupPacket::set_configuration(1));
+    device.submit(set);
+    device.submit(Transfer::data_in(held, address(0x83), 8));
+    host.end(read, Status::DISCONNECTED);
+    let told = FunctionEvent::Detached;
+    host.0.borrow_mut().events.push_back(told);
+    // What follows the change was given to a device that has just gone.
+    let before = [(0, Status::DISCONNECTED), (2, Status::COMPLETED)];
+    assert_eq!(completed(&mut device), before);
+    host.end(held, Status::DISCONNECTED);
+    let rest = [(1, Status::DISCONNECTED), (u64::MAX, Status::DISCONNECTED)];
+    assert_eq!(completed(&mut device), rest);
+    device.submit(Transfer::data_in(ids.mint(), address(0x83), 8));
+    assert_eq!(completed(&mut device), [(3, Status::DISCONNECTED)]);
+}
+
+#[test]
+fn interfaces_that_cannot_be_had_together_are_left_to_their_drivers() {
+    let (host, mut device, _) = device(Policy::default());
+    device.give_back();
+    assert_eq!(host.log(), "!0 !1");
+    host.0.borrow_mut().busy = true;
+    assert!(device.claim().is_err());
+    assert_eq!(host.log(), "+0 !0");
+    drop(device);
+    assert_eq!(host.log(), "");
+}
