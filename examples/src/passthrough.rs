@@ -8,6 +8,7 @@ mod plugged;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod uevents;
 mod usbfs;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +26,7 @@ pub use nusb::Nusb;
 pub use physical::{Physical, PhysicalError, PhysicalOptions, PhysicalOptionsError, Taken, Way};
 pub use plugged::{FindError, PluggedDevice, PluggedInterface, Selector, SelectorError};
 pub use policy::{Policy, PolicyError, Requests};
+pub(crate) use uevents::Uevents;
 pub use usbfs::Usbfs;
 
 /// A real device, used by a host that is far away.

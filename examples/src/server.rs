@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -142,10 +142,17 @@ impl Server {
         self.log(text);
     }
 
-    /// Waits until the server is stopped, or for so long. `true`: it was.
-    #[must_use]
-    pub fn wait_for_stop(&self, time: Duration) -> bool {
-        self.shared.stop.wait(time)
+    /// Waits until the server is stopped, a file can be read, or, at the latest, for so long.
+    /// `true`: it was stopped.
+    ///
+    /// # Errors
+    /// The system has no memory for the call.
+    pub fn wait_for_stop_or(
+        &self,
+        file: impl AsFd,
+        patience: Option<Duration>,
+    ) -> io::Result<bool> {
+        self.shared.stop.wait_or_read(file, patience)
     }
 
     /// Serves all that come in and are allowed, until the server is stopped. Where `allowed` is

@@ -107,6 +107,16 @@ impl Stop {
         Ok(self.wait_or(Some(hung_up), None)? == Woken::Ready)
     }
 
+    /// Waits to be told, until a file can be read, or, at the latest, for so long: whether it was
+    /// told.
+    ///
+    /// # Errors
+    /// The system has no memory for the call.
+    pub fn wait_or_read(&self, file: impl AsFd, patience: Option<Duration>) -> io::Result<bool> {
+        let readable = (file.as_fd(), PollFlags::IN);
+        Ok(self.wait_or(Some(readable), patience)? == Woken::Stopped)
+    }
+
     /// Waits for a socket, or to be told.
     pub(crate) fn wait_or(
         &self,

@@ -34,6 +34,8 @@ pub struct PluggedDevice {
     pub interfaces: Vec<PluggedInterface>,
     /// What the machine would miss, in words.
     pub uses: Vec<String>,
+    /// Whether it is a device of a USB/IP server, behind `vhci_hcd`.
+    pub is_imported: bool,
     /// The number of its bus, and its own on that bus.
     pub address: (u16, u16),
 }
@@ -48,7 +50,8 @@ pub struct PluggedInterface {
 }
 
 /// Which device is meant: `BUSID`, such as `1-2.1`, or `VID:PID` or `VID:PID:SERIAL` with
-/// hexadecimal numbers.
+/// hexadecimal numbers. What was imported from a USB/IP server is meant by its place only: it may be
+/// the very device that this machine offers.
 ///
 /// ```
 /// use examples::Selector;
@@ -202,6 +205,7 @@ impl Selector {
             } => {
                 *vendor == device.vendor_id
                     && *product == device.product_id
+                    && !device.is_imported
                     && (serial.is_none() || *serial == device.serial)
             }
         }
@@ -259,6 +263,7 @@ fn number(digits: &str) -> Option<u16> {
 const HUB: u8 = 9;
 
 fn read(path: &Path, mounts: &Mounts) -> Option<PluggedDevice> {
+    let place = path.canonicalize().ok()?;
     let bus_id: BusId = path.file_name()?.to_str()?.parse().ok()?;
     // An interface has no descriptors of its own.
     let bytes = Bytes::from(fs::read(path.join("descriptors")).ok()?);
@@ -294,6 +299,7 @@ fn read(path: &Path, mounts: &Mounts) -> Option<PluggedDevice> {
             .map(Interface::into_plugged)
             .collect(),
         uses: uses.into_iter().collect(),
+        is_imported: place.to_string_lossy().contains("/vhci_hcd."),
         address: (number("busnum")?, number("devnum")?),
         descriptors,
     })
