@@ -1,11 +1,13 @@
 //! A real device as a function.
 
+mod commands;
 mod host_api;
 mod kernel;
 mod nusb;
 mod physical;
 mod plugged;
 mod policy;
+mod read_only;
 #[cfg(test)]
 mod tests;
 mod uevents;
@@ -26,6 +28,7 @@ pub use nusb::Nusb;
 pub use physical::{Physical, PhysicalError, PhysicalOptions, PhysicalOptionsError, Taken, Way};
 pub use plugged::{FindError, PluggedDevice, PluggedInterface, Selector, SelectorError};
 pub use policy::{Policy, PolicyError, Requests};
+pub use read_only::{Disks, DisksError, ReadOnly};
 pub(crate) use uevents::Uevents;
 pub use usbfs::Usbfs;
 

@@ -15,13 +15,16 @@ use usbip_proto::server::Session;
 
 use super::nusb::Nusb;
 use super::plugged::{FindError, PluggedDevice, Selector};
+use super::policy::Requests;
+use super::read_only::{Disks, DisksError, ReadOnly};
 use super::{ClaimError, HostApi, Passthrough, Policy, Usbfs};
 use crate::server::Device;
 use crate::{Local, Sleeper, Stop, Stream, StreamError, run};
 
 /// How a device is to be offered: `DEVICE[,OPTION]...`. DEVICE is a [`Selector`]. OPTION is `nusb`
-/// or `usbfs`, the way to the device; `keep-configuration`; `requests=TYPE:REQUEST+...`, the only
-/// class and vendor requests that are let through; or `force`, although this machine uses it.
+/// or `usbfs`, the way to the device; `keep-configuration`; `read-only`, a disk that cannot be
+/// written; `requests=TYPE:REQUEST+...`, the only class and vendor requests that are let through; or
+/// `force`, although this machine uses it.
 ///
 /// ```
 /// use examples::PhysicalOptions;
@@ -39,6 +42,8 @@ pub struct PhysicalOptions {
     pub policy: Policy,
     /// The way to it; by itself [`Way::Usbfs`] for devices with isochronous endpoints.
     pub way: Option<Way>,
+    /// Whether its disks cannot be written; see [`ReadOnly`].
+    pub read_only: bool,
     /// Whether it is offered although this machine uses it.
     pub force: bool,
 }
@@ -50,6 +55,8 @@ DEVICE is BUSID, as list shows it, or VID:PID[:SERIAL]. It leaves its driver whi
 and goes back afterwards. OPTION is
   nusb, usbfs            the way to it [default: usbfs for isochronous endpoints, else nusb]
   keep-configuration     another configuration cannot be selected
+  read-only              a disk that cannot be written: other commands do not reach it, nor do
+                         other requests than those of disks
   requests=TYPE:REQUEST+...
                          the only class and vendor requests that are let through, such as
                          21:0a+a1:*
@@ -83,6 +90,14 @@ pub enum PhysicalError {
         bus_id: String,
         /// For what.
         uses: Vec<String>,
+    },
+    /// Its disks cannot be kept from being written.
+    #[error("{bus_id}: {error}, so it cannot be read-only")]
+    Disks {
+        /// The device.
+        bus_id: String,
+        /// Why.
+        error: DisksError,
     },
     /// It is not for this user, or cannot be opened.
     #[error("{node}: {error}{}", remedy(.error))]
@@ -122,11 +137,14 @@ impl FromStr for PhysicalOptions {
             selector: selector.parse().map_err(|wrong| error(&wrong))?,
             policy: Policy::default(),
             way: None,
+            read_only: false,
             force: false,
         };
+        let mut only = None;
         for part in parts {
             match part.split_once('=') {
                 None if part == "force" => options.force = true,
+                None if part == "read-only" => options.read_only = true,
                 None if part == "nusb" => options.way = Some(Way::Nusb),
                 None if part == "usbfs" => options.way = Some(Way::Usbfs),
                 None if part == "keep-configuration" => {
@@ -134,15 +152,22 @@ impl FromStr for PhysicalOptions {
                 }
                 Some(("requests", requests)) => {
                     let requests = requests.parse().map_err(|wrong| error(&wrong))?;
-                    options.policy = options.policy.only(requests);
+                    only = Some(requests);
                 }
                 _ => {
                     return Err(PhysicalOptionsError(format!(
                         "{part:?} is no option: expected nusb, usbfs, keep-configuration, \
-                         requests=TYPE:REQUEST+... or force"
+                         read-only, requests=TYPE:REQUEST+... or force"
                     )));
                 }
             }
+        }
+        if options.read_only {
+            options.policy = options.policy.keeping_configuration();
+            only = only.or_else(|| Some(Requests::of_disks()));
+        }
+        if let Some(only) = only {
+            options.policy = options.policy.only(only);
         }
         Ok(options)
     }
@@ -154,6 +179,8 @@ impl FromStr for PhysicalOptions {
 pub struct Physical {
     options: PhysicalOptions,
     found: PluggedDevice,
+    /// Where they are not to be written.
+    disks: Option<Disks>,
     taken: Option<Taken>,
 }
 
@@ -176,16 +203,24 @@ impl Physical {
     /// # Errors
     /// It is not there, or the machine uses it.
     pub fn find(options: PhysicalOptions) -> Result<Self, PhysicalError> {
-        let found = PluggedDevice::find(&options.selector)?;
+        let mut found = PluggedDevice::find(&options.selector)?;
         if !found.uses.is_empty() && !options.force {
             return Err(PhysicalError::Used {
                 bus_id: found.bus_id.to_string(),
                 uses: found.uses,
             });
         }
+        let disks = options
+            .read_only
+            .then(|| Disks::guard(&mut found.descriptors));
+        let disks = disks.transpose().map_err(|error| PhysicalError::Disks {
+            bus_id: found.bus_id.to_string(),
+            error,
+        })?;
         Ok(Self {
             options,
             found,
+            disks,
             taken: None,
         })
     }
@@ -202,7 +237,7 @@ impl Physical {
     /// # Errors
     /// It is not there any more, not for this user, or in use.
     pub fn take(&mut self) -> Result<Taken, PhysicalError> {
-        self.found = Self::find(self.options.clone())?.found;
+        *self = Self::find(self.options.clone())?;
         let found = &self.found;
         let node = found.node();
         let failed = |error| PhysicalError::Open {
@@ -229,6 +264,10 @@ impl Physical {
                 let waker = sleeper.waker().map_err(failed)?;
                 Box::new(Nusb::new(fd, waker, unplugged).map_err(failed)?)
             }
+        };
+        let host = match &self.disks {
+            Some(disks) => Box::new(ReadOnly::new(host, disks.clone())),
+            None => host,
         };
         let descriptors = found.descriptors.clone();
         let policy = self.options.policy.clone();

@@ -71,6 +71,12 @@ impl Policy {
 }
 
 impl Requests {
+    /// Those of Bulk-Only Transport: reset and GET MAX LUN (BOT 1.0, 3.1 and 3.2).
+    #[must_use]
+    pub fn of_disks() -> Self {
+        Self(vec![(0x21, Some(0xff)), (0xa1, Some(0xfe))])
+    }
+
     fn has(&self, setup: SetupPacket) -> bool {
         let [kind, request, ..] = setup.to_bytes();
         let mut requests = self.0.iter();
