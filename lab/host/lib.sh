@@ -6,13 +6,14 @@
 QEMU=(qemu-system-x86_64 -machine q35,accel=tcg -cpu "${LAB_CPU:-max,-erms,-fsrm}" -nodefaults -display none -no-reboot)
 
 # boot_guest QEMU_ARGUMENT...: boots the guest, with devices of the scenario's choice, to run inside/NAME.sh there as a
-# scenario. Sets machine, and share: a folder that both sides have, /lab in the guest. QEMU's monitor reads monitor.in.
+# scenario, with the programs under test. Sets machine, and share: a folder that both sides have, /lab in the guest. QEMU's monitor reads monitor.in.
 boot_guest() {
     local inside
     share=$LAB_SCRATCH/share
     inside=$(dirname "$LAB_SCENARIOS")/inside
     mkdir -p "$share/.job/bin" "$share/.job/scenarios" "$share/$name"
     cp -r "$(dirname "$LAB_SCENARIOS")/common" "$(dirname "$LAB_SCENARIOS")/guest" "$share/.job/"
+    cp -r "$LAB_BIN/." "$share/.job/bin/"
     # With the header of the scenario, which says what its kernel may log.
     { sed '/^# /!q' "$LAB_SCENARIOS/$name.sh" && cat "$inside/$name.sh"; } >"$share/.job/scenarios/$name.sh"
     echo "$name 3600" >"$share/.job/queue"
