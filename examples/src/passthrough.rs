@@ -170,7 +170,9 @@ impl<H: HostApi> Passthrough<H> {
     /// Lets the system's drivers have the interfaces. What was under way is cancelled.
     pub fn give_back(&mut self) {
         self.cancel_those(&Stops::All);
-        self.release(true);
+        for interface in self.release() {
+            self.host.connect_driver(interface);
+        }
     }
 
     fn cancel_those(&mut self, stops: &Stops) {
@@ -181,10 +183,12 @@ impl<H: HostApi> Passthrough<H> {
         }
     }
 
-    fn release(&mut self, to_driver: bool) {
-        for interface in mem::take(&mut self.claimed) {
-            self.host.release(interface, to_driver);
+    fn release(&mut self) -> Vec<u8> {
+        let claimed = mem::take(&mut self.claimed);
+        for &interface in &claimed {
+            self.host.release(interface);
         }
+        claimed
     }
 
     fn start(&mut self, transfer: Transfer) {
@@ -284,7 +288,7 @@ impl<H: HostApi> Passthrough<H> {
         match change {
             ChangeKind::Configuration(value) => {
                 // Nobody may have an interface meanwhile.
-                self.release(false);
+                self.release();
                 let set = self.host.set_configuration(value);
                 if set.is_ok() {
                     self.endpoints.configure(&self.descriptors, value);
@@ -305,7 +309,7 @@ impl<H: HostApi> Passthrough<H> {
             }
             ChangeKind::Reset => {
                 // Else the system would bring its drivers back.
-                self.release(false);
+                self.release();
                 let reset = self.host.reset();
                 let configuration = self.endpoints.configuration();
                 self.endpoints.configure(&self.descriptors, configuration);

@@ -39,7 +39,8 @@ impl HostApi for Real {
     fn claim(&mut self, _: u8) -> Result<(), ClaimError> {
         Ok(())
     }
-    fn release(&mut self, _: u8, _: bool) {}
+    fn release(&mut self, _: u8) {}
+    fn connect_driver(&mut self, _: u8) {}
     fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
         self.ask(SetupPacket::set_configuration(value));
         Ok(())

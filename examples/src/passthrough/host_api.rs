@@ -18,8 +18,12 @@ pub trait HostApi: fmt::Debug {
     /// Another program has it, or the system refuses.
     fn claim(&mut self, interface: u8) -> Result<(), ClaimError>;
 
-    /// Lets go of an interface and, with `to_driver`, lets the system's drivers have it again.
-    fn release(&mut self, interface: u8, to_driver: bool);
+    /// Lets go of an interface. It has no driver then.
+    fn release(&mut self, interface: u8);
+
+    /// Lets the system's drivers have an interface again. No interface is claimed: some drivers
+    /// want several.
+    fn connect_driver(&mut self, interface: u8);
 
     /// Selects a configuration; 0 for none. No interface is claimed.
     ///
@@ -61,8 +65,11 @@ impl<H: HostApi + ?Sized> HostApi for Box<H> {
     fn claim(&mut self, interface: u8) -> Result<(), ClaimError> {
         (**self).claim(interface)
     }
-    fn release(&mut self, interface: u8, to_driver: bool) {
-        (**self).release(interface, to_driver);
+    fn release(&mut self, interface: u8) {
+        (**self).release(interface);
+    }
+    fn connect_driver(&mut self, interface: u8) {
+        (**self).connect_driver(interface);
     }
     fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
         (**self).set_configuration(value)

@@ -32,6 +32,7 @@ const DRIVER_REQUEST: Opcode = opcode::read_write::<DriverRequest>(GROUP, 18);
 const RESET: Opcode = opcode::none(GROUP, 20);
 const CLEAR_HALT: Opcode = opcode::read::<u32>(GROUP, 21);
 const CONNECT: Opcode = opcode::none(GROUP, 23);
+const ALLOC_STREAMS: Opcode = opcode::read::<[u32; 2]>(GROUP, 28);
 const DISCONNECT_CLAIM: Opcode = opcode::read::<DisconnectClaim>(GROUP, 27);
 
 /// `USBDEVFS_MAXDRIVERNAME` and the zero after it.
@@ -62,6 +63,14 @@ struct DisconnectClaim {
     interface: u32,
     flags: u32,
     driver: [u8; DRIVER_NAME],
+}
+
+/// `struct usbdevfs_streams` with one endpoint, which the code does not count.
+#[repr(C)]
+struct StreamsOfOne {
+    streams: u32,
+    endpoints: u32,
+    endpoint: u8,
 }
 
 /// `struct usbdevfs_urb` without its packets.
@@ -152,6 +161,8 @@ pub(super) struct Request<'a> {
     pub(super) buffer: Buffer,
     /// Lengths of isochronous packets, [`MOST_PACKETS`] at most.
     pub(super) packets: &'a [u32],
+    /// Of a bulk endpoint that has streams; 0 for none.
+    pub(super) stream: u16,
 }
 
 /// An URB that has come back.
@@ -299,6 +310,22 @@ impl<T> Node<T> {
         unsafe { ioctl(&self.fd, Setter::<SET_INTERFACE, [u32; 2]>::new(setting)) }
     }
 
+    /// Has the host controller give a bulk endpoint streams. They go when its interface is released
+    /// or another setting of it is selected.
+    ///
+    /// # Errors
+    /// The endpoint, the bus or the controller has none.
+    pub(super) fn allocate_streams(&self, endpoint: u8, streams: u32) -> Result<(), Errno> {
+        let request = StreamsOfOne {
+            streams,
+            endpoints: 1,
+            endpoint,
+        };
+        // SAFETY: the code's argument is this struct, with as many endpoints as it says, and is only
+        // read.
+        unsafe { ioctl(&self.fd, Setter::<ALLOC_STREAMS, _>::new(request)) }
+    }
+
     pub(super) fn clear_halt(&self, endpoint: u8) -> Result<(), Errno> {
         // SAFETY: the code's argument is a number, and is only read.
         unsafe { ioctl(&self.fd, Setter::<CLEAR_HALT, u32>::new(endpoint.into())) }
@@ -328,7 +355,10 @@ impl<T> Node<T> {
             buffer_length: length,
             actual_length: 0,
             start_frame: 0,
-            packets: u32::try_from(count).unwrap_or(0),
+            packets: match request.kind {
+                UrbKind::Bulk => request.stream.into(),
+                _ => u32::try_from(count).unwrap_or(0),
+            },
             error_count: 0,
             signal: 0,
             context: std::ptr::null_mut(),

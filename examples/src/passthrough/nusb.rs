@@ -214,15 +214,17 @@ impl HostApi for Nusb {
         Ok(())
     }
 
-    fn release(&mut self, interface: u8, to_driver: bool) {
+    fn release(&mut self, interface: u8) {
         self.close_pipes(interface);
         if let Some(claimed) = self.interfaces.remove(&interface) {
-            // Both fail for a device that has gone.
+            // It fails for a device that has gone.
             let _ = claimed.release().wait();
         }
-        if to_driver {
-            let _ = self.device.attach_kernel_driver(interface);
-        }
+    }
+
+    fn connect_driver(&mut self, interface: u8) {
+        // Likewise.
+        let _ = self.device.attach_kernel_driver(interface);
     }
 
     fn set_configuration(&mut self, value: u8) -> Result<(), Status> {

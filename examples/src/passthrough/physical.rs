@@ -40,7 +40,7 @@ pub struct PhysicalOptions {
     pub selector: Selector,
     /// What may be asked of it.
     pub policy: Policy,
-    /// The way to it; by itself [`Way::Usbfs`] for devices with isochronous endpoints.
+    /// The way to it; by itself [`Way::Usbfs`] for devices with isochronous endpoints or streams.
     pub way: Option<Way>,
     /// Whether its disks cannot be written; see [`ReadOnly`].
     pub read_only: bool,
@@ -53,7 +53,8 @@ impl PhysicalOptions {
     pub const HELP: &str = "
 DEVICE is BUSID, as list shows it, or VID:PID[:SERIAL]. It leaves its driver while somebody uses it,
 and goes back afterwards. OPTION is
-  nusb, usbfs            the way to it [default: usbfs for isochronous endpoints, else nusb]
+  nusb, usbfs            the way to it [default: usbfs for isochronous endpoints and
+                         streams, else nusb]
   keep-configuration     another configuration cannot be selected
   read-only              a disk that cannot be written: other commands do not reach it, nor do
                          other requests than those of disks
@@ -247,7 +248,7 @@ impl Physical {
         let mut sleeper = Sleeper::new();
         let way = match self.options.way {
             Some(way) => way,
-            None if found.is_isochronous() => Way::Usbfs,
+            None if found.needs_usbfs() => Way::Usbfs,
             None => Way::Nusb,
         };
         let host: Box<dyn HostApi + Send> = match way {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use thiserror::Error;
-use usb_descriptors::{Configuration, Device, Speed};
+use usb_descriptors::{Configuration, Device, Speed, TransferType};
 use usb_transfer::DeviceDescriptors;
 use usbip_proto::BusId;
 
@@ -156,16 +156,20 @@ impl PluggedDevice {
         format!("/dev/bus/usb/{bus:03}/{number:03}").into()
     }
 
-    /// Whether one of its endpoints is isochronous.
+    /// Whether it has endpoints that `nusb` cannot use, or not to the full: isochronous ones, and
+    /// those with streams.
     #[must_use]
-    pub fn is_isochronous(&self) -> bool {
+    pub fn needs_usbfs(&self) -> bool {
         let mut configurations = self.descriptors.configurations();
         configurations.any(|configuration| {
             let mut settings = configuration.interfaces();
             settings.any(|setting| {
                 let mut endpoints = setting.endpoints();
                 endpoints.any(|endpoint| {
-                    endpoint.transfer_type() == usb_descriptors::TransferType::Isochronous
+                    endpoint.transfer_type() == TransferType::Isochronous
+                        || endpoint
+                            .companion()
+                            .is_some_and(|companion| companion.max_streams() > 0)
                 })
             })
         })

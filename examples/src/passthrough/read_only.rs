@@ -262,8 +262,12 @@ impl<H: HostApi> HostApi for ReadOnly<H> {
         self.host.claim(interface)
     }
 
-    fn release(&mut self, interface: u8, to_driver: bool) {
-        self.host.release(interface, to_driver);
+    fn release(&mut self, interface: u8) {
+        self.host.release(interface);
+    }
+
+    fn connect_driver(&mut self, interface: u8) {
+        self.host.connect_driver(interface);
     }
 
     fn set_configuration(&mut self, value: u8) -> Result<(), Status> {

@@ -51,8 +51,11 @@ impl HostApi for Noted {
         self.note(format!("+{interface}"));
         Ok(())
     }
-    fn release(&mut self, interface: u8, to_driver: bool) {
-        self.note(format!("{}{interface}", if to_driver { "!" } else { "-" }));
+    fn release(&mut self, interface: u8) {
+        self.note(format!("-{interface}"));
+    }
+    fn connect_driver(&mut self, interface: u8) {
+        self.note(format!("!{interface}"));
     }
     fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
         self.note(format!("configuration {value}"));
@@ -255,10 +258,10 @@ fn what_waits_when_the_device_goes_is_told_so() {
 fn interfaces_that_cannot_be_had_together_are_left_to_their_drivers() {
     let (host, mut device, _) = device(Policy::default());
     device.give_back();
-    assert_eq!(host.log(), "!0 !1");
+    assert_eq!(host.log(), "-0 -1 !0 !1");
     host.0.borrow_mut().busy = true;
     assert!(device.claim().is_err());
-    assert_eq!(host.log(), "+0 !0");
+    assert_eq!(host.log(), "+0 -0 !0");
     drop(device);
     assert_eq!(host.log(), "");
 }

@@ -1,21 +1,24 @@
 //! Linux's own way to USB devices: isochronous transfers, and an end for one transfer of many.
 
+mod packets;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use rustix::io::Errno;
 use usb_descriptors::{Direction, SetupPacket, TransferType};
 use usb_transfer::{
     Actual, Completion, Endpoint, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status,
-    Transfer, TransferId,
+    StreamId, Transfer, TransferId,
 };
 
 use super::host_api::{ClaimError, HostApi};
-use super::kernel::{Buffer, MOST_PACKETS, Node, Packet, Reaped, Request, UrbKind, flag};
+use super::kernel::{Buffer, MOST_PACKETS, Node, Reaped, Request, UrbKind, flag};
+use packets::{compacted, packed, total};
 
 /// A device by usbfs (`Documentation/driver-api/usb/usb.rst` of the kernel). Each transfer is one
 /// URB of the kernel's, or, for more than 128 isochronous packets, several.
@@ -25,6 +28,8 @@ use super::kernel::{Buffer, MOST_PACKETS, Node, Packet, Reaped, Request, UrbKind
 pub struct Usbfs {
     node: Node<Tag>,
     jobs: BTreeMap<TransferId, Job>,
+    /// Endpoints that have been given streams, each with its interface.
+    streamed: BTreeMap<u8, u8>,
     /// For which the kernel has no memory as long as others are under way (16 MiB for all devices
     /// together, `usbcore.usbfs_memory_mb`).
     backlog: VecDeque<(Transfer, UrbPlace)>,
@@ -47,11 +52,20 @@ struct Tag {
     piece: usize,
 }
 
+impl Tag {
+    const fn whole(id: TransferId) -> Self {
+        Self { id, piece: 0 }
+    }
+}
+
 /// Where an URB goes.
 #[derive(Clone, Copy, Debug)]
 struct UrbPlace {
     kind: UrbKind,
     endpoint: u8,
+    interface: u8,
+    /// That a bulk endpoint may have.
+    streams: u32,
 }
 
 /// A transfer that is under way.
@@ -87,6 +101,7 @@ impl Usbfs {
         Ok(Self {
             node: Node::open(node)?,
             jobs: BTreeMap::new(),
+            streamed: BTreeMap::new(),
             backlog: VecDeque::new(),
             events: VecDeque::new(),
             presence: Presence::Here,
@@ -96,8 +111,7 @@ impl Usbfs {
     fn start(&mut self, transfer: Transfer, place: UrbPlace) {
         let started = match &transfer.kind {
             Kind::Control(setup) => self.start_control(&transfer, *setup, place),
-            Kind::Data { stream: None } => self.start_data(&transfer, place),
-            Kind::Data { stream: Some(_) } => Err(Errno::INVAL),
+            Kind::Data { stream } => self.start_data(&transfer, *stream, place),
             Kind::Isochronous(packets) => self.start_isochronous(&transfer, packets, place),
         };
         match started {
@@ -131,8 +145,15 @@ impl Usbfs {
                 Buffer::In(buffer)
             }
         };
-        let flags = 0;
-        let urb = self.submit_urb(transfer.id, 0, place, flags, buffer, &[])?;
+        let request = Request {
+            kind: place.kind,
+            endpoint: place.endpoint,
+            flags: 0,
+            buffer,
+            packets: &[],
+            stream: 0,
+        };
+        let urb = self.node.submit(request, Tag::whole(transfer.id))?;
         self.add_job(
             transfer.id,
             direction,
@@ -142,7 +163,16 @@ impl Usbfs {
         Ok(())
     }
 
-    fn start_data(&mut self, transfer: &Transfer, place: UrbPlace) -> Result<(), Errno> {
+    fn start_data(
+        &mut self,
+        transfer: &Transfer,
+        stream: Option<StreamId>,
+        place: UrbPlace,
+    ) -> Result<(), Errno> {
+        if stream.is_some() && !self.streamed.contains_key(&place.endpoint) {
+            self.node.allocate_streams(place.endpoint, place.streams)?;
+            self.streamed.insert(place.endpoint, place.interface);
+        }
         let (buffer, flags) = match &transfer.payload {
             Payload::Out(data) => {
                 let ends_short = transfer.flags.zero_packet && place.kind == UrbKind::Bulk;
@@ -158,7 +188,15 @@ impl Usbfs {
                 (Buffer::In(vec![0; *length as usize]), flags)
             }
         };
-        let urb = self.submit_urb(transfer.id, 0, place, flags, buffer, &[])?;
+        let request = Request {
+            kind: place.kind,
+            endpoint: place.endpoint,
+            flags,
+            buffer,
+            packets: &[],
+            stream: stream.map_or(0, |stream| stream.0.get()),
+        };
+        let urb = self.node.submit(request, Tag::whole(transfer.id))?;
         let direction = transfer.payload.direction();
         self.add_job(
             transfer.id,
@@ -185,7 +223,16 @@ impl Usbfs {
                     Buffer::In(vec![0; wanted.ok_or(Errno::INVAL)?])
                 }
             };
-            match self.submit_urb(transfer.id, piece, place, flag::ISO_ASAP, buffer, &lengths) {
+            let request = Request {
+                kind: place.kind,
+                endpoint: place.endpoint,
+                flags: flag::ISO_ASAP,
+                buffer,
+                packets: &lengths,
+                stream: 0,
+            };
+            let id = transfer.id;
+            match self.node.submit(request, Tag { id, piece }) {
                 Ok(urb) => urbs.push(urb),
                 // Those that run already come back first, and then the transfer is over.
                 Err(error) if piece > 0 => {
@@ -207,25 +254,6 @@ impl Usbfs {
         Ok(())
     }
 
-    fn submit_urb(
-        &mut self,
-        id: TransferId,
-        piece: usize,
-        place: UrbPlace,
-        flags: u32,
-        buffer: Buffer,
-        packets: &[u32],
-    ) -> Result<usize, Errno> {
-        let request = Request {
-            kind: place.kind,
-            endpoint: place.endpoint,
-            flags,
-            buffer,
-            packets,
-        };
-        self.node.submit(request, Tag { id, piece })
-    }
-
     fn add_job(&mut self, id: TransferId, direction: Direction, urbs: Vec<usize>, kind: JobKind) {
         let left = urbs.len();
         let job = Job {
@@ -235,6 +263,11 @@ impl Usbfs {
             kind,
         };
         self.jobs.insert(id, job);
+    }
+
+    /// The kernel takes them away by itself.
+    fn forget_streams(&mut self, interface: u8) {
+        self.streamed.retain(|_, of| *of != interface);
     }
 
     fn complete(&mut self, completion: Completion) {
@@ -360,12 +393,15 @@ impl HostApi for Usbfs {
         })
     }
 
-    fn release(&mut self, interface: u8, to_driver: bool) {
-        // Both fail for a device that has gone.
+    fn release(&mut self, interface: u8) {
+        self.forget_streams(interface);
+        // It fails for a device that has gone.
         let _ = self.node.release(interface);
-        if to_driver {
-            let _ = self.node.connect_driver(interface);
-        }
+    }
+
+    fn connect_driver(&mut self, interface: u8) {
+        // Likewise.
+        let _ = self.node.connect_driver(interface);
     }
 
     fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
@@ -374,6 +410,7 @@ impl HostApi for Usbfs {
     }
 
     fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
+        self.forget_streams(number);
         self.node
             .set_interface(number, alternate)
             .map_err(status_of)
@@ -392,6 +429,8 @@ impl HostApi for Usbfs {
         let control = UrbPlace {
             kind: UrbKind::Control,
             endpoint: 0,
+            interface: 0,
+            streams: 0,
         };
         let place = endpoint.map_or(control, |endpoint| UrbPlace {
             kind: match endpoint.transfer_type {
@@ -401,6 +440,8 @@ impl HostApi for Usbfs {
                 TransferType::Interrupt => UrbKind::Interrupt,
             },
             endpoint: endpoint.address.to_byte(),
+            interface: endpoint.interface,
+            streams: endpoint.max_streams,
         });
         if self.backlog.is_empty() {
             self.start(transfer, place);
@@ -469,58 +510,6 @@ fn isochronous(packets: Vec<IsoPacket>, urbs: usize, status: Status) -> JobKind 
     }
 }
 
-/// Bytes of all packets.
-fn total(packets: &[IsoPacket]) -> Option<usize> {
-    let mut lengths = packets.iter().map(|packet| packet.length as usize);
-    lengths.try_fold(0, usize::checked_add)
-}
-
-/// Packets one after the other, as usbfs has them. `None`: one lies outside the data,
-/// or they overlap.
-fn packed(data: &Bytes, packets: &[IsoPacket]) -> Option<Bytes> {
-    let range = |packet: &IsoPacket| {
-        let start = packet.offset as usize;
-        let end = start.checked_add(packet.length as usize)?;
-        (end <= data.len()).then_some(start..end)
-    };
-    let mut joined = range(packets.first()?)?;
-    for packet in packets.iter().skip(1) {
-        let range = range(packet)?;
-        if range.start == joined.end {
-            joined.end = range.end;
-            continue;
-        }
-        // There are gaps: a copy without them.
-        let length = total(packets).filter(|&length| length <= data.len())?;
-        let mut copy = BytesMut::with_capacity(length);
-        for packet in packets {
-            let start = packet.offset as usize;
-            copy.extend_from_slice(data.get(start..start + packet.length as usize)?);
-        }
-        return Some(copy.freeze());
-    }
-    Some(data.slice(joined))
-}
-
-/// What came, without the gaps that short packets leave.
-fn compacted(data: &Bytes, packets: &[Packet]) -> Segments {
-    let mut compact = Segments::new();
-    let mut run = 0..0;
-    let mut offset = 0;
-    for packet in packets {
-        let actual = packet.actual.min(packet.length) as usize;
-        if offset == run.end {
-            run.end += actual;
-        } else {
-            compact.push(data.slice(run.clone()));
-            run = offset..offset + actual;
-        }
-        offset += packet.length as usize;
-    }
-    compact.push(data.slice(run));
-    compact
-}
-
 /// Why a call of the kernel failed, as a transfer's status.
 fn status_of(error: Errno) -> Status {
     Status::from_errno(-error.raw_os_error())
@@ -537,39 +526,6 @@ fn status_of_urb(status: i32) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn packet(length: u32, actual: u32) -> Packet {
-        Packet {
-            length,
-            actual,
-            status: 0,
-        }
-    }
-
-    #[test]
-    fn short_packets_leave_no_gaps() {
-        let data = Bytes::from_static(b"aabb..cc.");
-        let packets = [packet(4, 4), packet(2, 0), packet(3, 2)];
-        let compact = compacted(&data, &packets);
-        assert_eq!(compact, Bytes::from_static(b"aabbcc"));
-        // Full packets stay in one piece, where they are.
-        let whole = compacted(&data, &[packet(4, 4), packet(5, 5)]);
-        assert_eq!(whole.iter().count(), 1);
-        assert_eq!(whole.iter().next().unwrap().as_ptr(), data.as_ptr());
-    }
-
-    #[test]
-    fn gaps_are_not_sent() {
-        let data = Bytes::from_static(b"..aabb..cc");
-        let adjacent = [IsoPacket::new(2, 2), IsoPacket::new(4, 2)];
-        let sent = packed(&data, &adjacent).unwrap();
-        assert_eq!(sent, "aabb");
-        assert_eq!(sent.as_ptr(), data[2..].as_ptr());
-        let apart = [IsoPacket::new(4, 2), IsoPacket::new(8, 2)];
-        assert_eq!(packed(&data, &apart).unwrap(), "bbcc");
-        assert_eq!(packed(&data, &[IsoPacket::new(8, 3)]), None);
-        assert_eq!(packed(&data, &[IsoPacket::new(u32::MAX, 1)]), None);
-    }
 
     #[test]
     fn two_ways_to_be_discarded_are_one() {
