@@ -20,6 +20,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, IntegerSetter, NoArg, Opcode, Setter, Updater, ioctl, opcode};
 
+use super::host_api::ClaimError;
+
 const GROUP: u8 = b'U';
 const SET_INTERFACE: Opcode = opcode::read::<[u32; 2]>(GROUP, 4);
 const SET_CONFIGURATION: Opcode = opcode::read::<u32>(GROUP, 5);
@@ -241,18 +243,42 @@ impl<T> Node<T> {
     /// Opens `/dev/bus/usb/BBB/DDD`.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self {
+        Ok(Self::new(fd))
+    }
+
+    /// A node that is open.
+    pub(super) const fn new(fd: OwnedFd) -> Self {
+        Self {
             fd,
             under_way: BTreeMap::new(),
             free: Vec::new(),
-        })
+        }
     }
 
-    /// Takes an interface, from a driver of the kernel too.
+    /// Takes an interface, from a driver of the kernel too, but from no other process.
     ///
     /// # Errors
-    /// [`Errno::BUSY`]: another process has it.
-    pub(super) fn claim(&self, interface: u8) -> Result<(), Errno> {
+    /// Another process has it, or the kernel refuses.
+    pub(super) fn claim(&self, interface: u8) -> Result<(), ClaimError> {
+        self.disconnect_and_claim(interface)
+            .map_err(|error| match error {
+                Errno::BUSY => {
+                    let holder = match self.driver(interface).as_deref() {
+                        None | Some("usbfs") => {
+                            "another program (driver usbfs): end it first".into()
+                        }
+                        Some(driver) => format!("the driver {driver}"),
+                    };
+                    ClaimError::Busy { interface, holder }
+                }
+                error => ClaimError::Refused {
+                    interface,
+                    reason: io::Error::from(error).to_string(),
+                },
+            })
+    }
+
+    fn disconnect_and_claim(&self, interface: u8) -> Result<(), Errno> {
         let claim = DisconnectClaim {
             interface: interface.into(),
             flags: EXCEPT_DRIVER,
@@ -286,7 +312,7 @@ impl<T> Node<T> {
     }
 
     /// The driver that has an interface; "usbfs" is a process.
-    pub(super) fn driver(&self, interface: u8) -> Option<String> {
+    fn driver(&self, interface: u8) -> Option<String> {
         let mut name = DriverName {
             interface: interface.into(),
             name: [0; DRIVER_NAME],

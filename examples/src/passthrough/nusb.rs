@@ -26,11 +26,14 @@ use usb_transfer::{
 };
 
 use super::host_api::{ClaimError, HostApi};
+use super::kernel::Node;
 use pipe::{Pipe, status_of_transfer};
 
 /// A device by `nusb`.
 pub struct Nusb {
     device: nusb::Device,
+    /// The same open file.
+    node: Node<()>,
     waker: Waker,
     /// Set when the device has gone, whether anything was under way or not.
     unplugged: Arc<AtomicBool>,
@@ -73,11 +76,13 @@ impl Nusb {
     /// # Errors
     /// The node is none of a USB device.
     pub fn new(node: OwnedFd, waker: Waker, unplugged: Arc<AtomicBool>) -> io::Result<Self> {
+        let same = node.try_clone()?;
         let device = nusb::Device::from_fd(node)
             .wait()
             .map_err(io::Error::from)?;
         Ok(Self {
             device,
+            node: Node::new(same),
             waker,
             unplugged,
             interfaces: BTreeMap::new(),
@@ -197,18 +202,13 @@ impl fmt::Debug for Nusb {
 
 impl HostApi for Nusb {
     fn claim(&mut self, interface: u8) -> Result<(), ClaimError> {
-        // It fails where there is no driver.
-        let _ = self.device.detach_kernel_driver(interface);
+        // By itself nusb would take it from another program, too. For the kernel it is the same file,
+        // so that what it claims then is its own.
+        self.node.claim(interface)?;
         let claimed = self.device.claim_interface(interface).wait();
-        let claimed = claimed.map_err(|error| match error.kind() {
-            nusb::ErrorKind::Busy => ClaimError::Busy {
-                interface,
-                holder: "another program: end it first".into(),
-            },
-            _ => ClaimError::Refused {
-                interface,
-                reason: error.to_string(),
-            },
+        let claimed = claimed.map_err(|error| ClaimError::Refused {
+            interface,
+            reason: error.to_string(),
         })?;
         self.interfaces.insert(interface, claimed);
         Ok(())

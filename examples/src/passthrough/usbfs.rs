@@ -378,19 +378,7 @@ impl Usbfs {
 
 impl HostApi for Usbfs {
     fn claim(&mut self, interface: u8) -> Result<(), ClaimError> {
-        self.node.claim(interface).map_err(|error| match error {
-            Errno::BUSY => {
-                let holder = match self.node.driver(interface).as_deref() {
-                    None | Some("usbfs") => "another program (driver usbfs): end it first".into(),
-                    Some(driver) => format!("the driver {driver}"),
-                };
-                ClaimError::Busy { interface, holder }
-            }
-            error => ClaimError::Refused {
-                interface,
-                reason: io::Error::from(error).to_string(),
-            },
-        })
+        self.node.claim(interface)
     }
 
     fn release(&mut self, interface: u8) {
