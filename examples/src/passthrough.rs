@@ -88,6 +88,8 @@ enum ChangeKind {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Stops {
     All,
+    /// All but control transfers.
+    AllData,
     Endpoints(Vec<EndpointAddress>),
 }
 
@@ -95,6 +97,7 @@ impl Stops {
     fn has(&self, endpoint: EndpointAddress) -> bool {
         match self {
             Self::All => true,
+            Self::AllData => endpoint.number() != 0,
             Self::Endpoints(endpoints) => endpoints.contains(&endpoint),
         }
     }
@@ -244,11 +247,16 @@ impl<H: HostApi> Passthrough<H> {
     /// Stops what a change stops; it is made when that has come back.
     fn begin(&mut self, kind: ChangeKind, transfer: Option<Transfer>) {
         let stops = match kind {
-            ChangeKind::Configuration(_) | ChangeKind::Reset => Stops::All,
+            ChangeKind::Reset => Stops::All,
+            ChangeKind::Configuration(_) => Stops::AllData,
             ChangeKind::Interface { number, .. } => {
                 let endpoints = self.endpoints.iter();
                 let own = endpoints.filter(|endpoint| endpoint.interface == number);
                 Stops::Endpoints(own.map(|endpoint| endpoint.address).collect())
+            }
+            // Endpoint 0 has no halt that lasts.
+            ChangeKind::ClearHalt(endpoint) if endpoint.number() == 0 => {
+                Stops::Endpoints(Vec::new())
             }
             ChangeKind::ClearHalt(endpoint) => Stops::Endpoints(vec![endpoint]),
         };
@@ -261,10 +269,13 @@ impl<H: HostApi> Passthrough<H> {
     }
 
     /// Makes the change that waits, if what it stops has come back, and starts what waited for it.
+    /// One that came as a control transfer has its turn after those before it.
     fn advance(&mut self) {
         while let Some(change) = self.change.take_if(|change| {
             let mut endpoints = self.under_way.values();
-            !endpoints.any(|&endpoint| change.stops.has(endpoint))
+            let has_turn = change.transfer.is_some();
+            !endpoints
+                .any(|&endpoint| change.stops.has(endpoint) || has_turn && endpoint.number() == 0)
         }) {
             let made = self.make(change.kind);
             if let Some(transfer) = change.transfer {

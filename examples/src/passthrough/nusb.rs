@@ -39,7 +39,8 @@ pub struct Nusb {
     unplugged: Arc<AtomicBool>,
     interfaces: BTreeMap<u8, nusb::Interface>,
     pipes: BTreeMap<u8, Pipe>,
-    controls: Vec<ControlJob>,
+    /// In their order, in which the device answers.
+    controls: VecDeque<ControlJob>,
     events: VecDeque<FunctionEvent>,
     is_told: bool,
 }
@@ -87,7 +88,7 @@ impl Nusb {
             unplugged,
             interfaces: BTreeMap::new(),
             pipes: BTreeMap::new(),
-            controls: Vec::new(),
+            controls: VecDeque::new(),
             events: VecDeque::new(),
             is_told: false,
         })
@@ -133,7 +134,7 @@ impl Nusb {
                 Box::pin(sent.map(|result| result.map(|()| Vec::new())).into_future())
             }
         };
-        self.controls.push(ControlJob {
+        self.controls.push_back(ControlJob {
             id: transfer.id,
             direction: transfer.payload.direction(),
             length: u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX),
@@ -163,13 +164,13 @@ impl Nusb {
     fn collect(&mut self) {
         let mut context = Context::from_waker(&self.waker);
         let mut done = Vec::new();
-        self.controls.retain_mut(|job| {
+        while let Some(job) = self.controls.front_mut() {
             let Poll::Ready(result) = job.future.as_mut().poll(&mut context) else {
-                return true;
+                break;
             };
             done.push(job.complete(result));
-            false
-        });
+            self.controls.pop_front();
+        }
         for pipe in self.pipes.values_mut() {
             pipe.collect(&mut context, &mut done);
         }
@@ -263,9 +264,9 @@ impl HostApi for Nusb {
     }
 
     fn cancel(&mut self, id: TransferId) {
-        if let Some(index) = self.controls.iter().position(|job| job.id == id) {
+        let control = self.controls.iter().position(|job| job.id == id);
+        if let Some(job) = control.and_then(|index| self.controls.remove(index)) {
             // The device may still answer, to nobody.
-            let job = self.controls.remove(index);
             return self.complete(Completion::failed(id, job.direction, Status::CANCELLED));
         }
         let mut done = Vec::new();

@@ -179,6 +179,31 @@ fn halts_are_the_systems_business_but_for_endpoint_0_and_those_that_are_not_ther
 }
 
 #[test]
+fn control_transfers_have_their_turn() {
+    for (change, made) in [
+        (SetupPacket::clear_halt(EndpointAddress::CONTROL_OUT), ""),
+        (SetupPacket::clear_halt(address(0x81)), "clear 81"),
+        (
+            SetupPacket::set_configuration(1),
+            "-0 -1 configuration 1 +0 +1",
+        ),
+    ] {
+        let (host, mut device, mut ids) = device(Policy::default());
+        let ask = SetupPacket::from_bytes([0x80, 0, 0, 0, 0, 0, 2, 0]);
+        let first = ids.mint();
+        device.submit(Transfer::control_in(first, ask));
+        device.submit(Transfer::control_in(ids.mint(), change));
+        device.submit(Transfer::control_in(ids.mint(), ask));
+        assert_eq!(completed(&mut device), []);
+        assert_eq!(host.log(), "submit 0");
+        host.end(first, Status::STALL);
+        let both = [(0, Status::STALL), (1, Status::COMPLETED)];
+        assert_eq!(completed(&mut device), both);
+        assert_eq!(host.log(), format!("{made} submit 0").trim_start());
+    }
+}
+
+#[test]
 fn a_reset_waits_and_what_was_held_is_cancelled() {
     let (host, mut device, mut ids) = device(Policy::default());
     let read = ids.mint();
