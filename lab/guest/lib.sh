@@ -202,6 +202,38 @@ driver_is() {
     [[ $(driver_of "$1") == "$2" ]]
 }
 
+# through BUS_ID [OPTIONS]: a real device, through attach-usb, behind vhci. Sets pid, port, bus_id, and for back real and driver.
+through() {
+    real=$1
+    driver=$(driver_of "$1") || driver=
+    attach_device attach-usb --usb "$1${2-}"
+}
+
+# back: it ends, and its own driver has the device again.
+back() {
+    kill -TERM "$pid"
+    expect_exit 20 "$pid" 0 "detaching $real"
+    wait_until 20 port_free "$port" || fail "$real: port $port is not free"
+    # Two drivers know QEMU's network.
+    wait_until 10 driver_is "$real" "$driver" || [[ $(driver_of "$real") == cdc_* && $driver == cdc_* ]] ||
+        fail "$real is with '$(driver_of "$real")', not with $driver again"
+    udevadm settle
+}
+
+# echoes ONE OTHER FILE WHAT: what is written to one terminal comes out of the other, in both directions.
+echoes() {
+    local from to turn reader
+    for turn in "$1 $2" "$2 $1"; do
+        read -r from to <<<"$turn"
+        timeout 60 head -c "$(stat -c %s "$3")" <"$to" >received &
+        reader=$!
+        sleep 0.5
+        cat "$3" >"$from"
+        expect_exit 60 "$reader" 0 "reading what was sent, $4"
+        cmp "$3" received || fail "what came is not what was sent, $4"
+    done
+}
+
 # start_server ARG...: our usbip-server, which then listens. Sets server.
 start_server() {
     usbip-server "$@" >server.out 2>>server.err &
@@ -256,36 +288,126 @@ expect_redirected() {
     wait "$redirecting" || true
 }
 
-# gadget_zero NAME UDC SPEED: the kernel's own source and sink, under the numbers that usbtest knows.
-gadget_zero() {
+# gadget NAME UDC SPEED FUNCTION [SET]: one of the kernel's own functions, such as mass_storage.0, on a controller. SPEED is
+# high-speed or super-speed. SET is called before the device appears, with the folders of the gadget and of its function.
+gadget() {
     local gadget=/sys/kernel/config/usb_gadget/$1
     mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
-    mkdir -p "$gadget/strings/0x409" "$gadget/configs/c.1" "$gadget/functions/SourceSink.0"
-    # "Gadget Zero" (drivers/usb/misc/usbtest.c).
-    echo 0x0525 >"$gadget/idVendor"
-    echo 0xa4a0 >"$gadget/idProduct"
-    echo "$1" >"$gadget/strings/0x409/serialnumber"
-    echo "$3" >"$gadget/max_speed"
-    ln -s "$gadget/functions/SourceSink.0" "$gadget/configs/c.1/"
-    echo "$2" >"$gadget/UDC"
-}
-
-# gadget_disk NAME UDC SPEED IMAGE [STALL]: the kernel's own mass-storage function on a controller of dummy_hcd.
-# SPEED is high-speed or super-speed; where STALL is 1, data that is short ends with a stall, as it should.
-gadget_disk() {
-    local gadget=/sys/kernel/config/usb_gadget/$1
-    mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
-    mkdir -p "$gadget/strings/0x409" "$gadget/configs/c.1" "$gadget/functions/mass_storage.0"
+    mkdir -p "$gadget/strings/0x409" "$gadget/configs/c.1" "$gadget/functions/$4"
     echo 0x1d6b >"$gadget/idVendor"
     echo 0x0104 >"$gadget/idProduct"
     echo "$1" >"$gadget/strings/0x409/serialnumber"
     echo "$3" >"$gadget/max_speed"
-    # A disk that could be taken out is asked again and again whether it is there, also while it is detached.
-    echo 0 >"$gadget/functions/mass_storage.0/lun.0/removable"
-    [[ -z ${5:-} ]] || echo "$5" >"$gadget/functions/mass_storage.0/stall"
-    echo "$4" >"$gadget/functions/mass_storage.0/lun.0/file"
-    ln -s "$gadget/functions/mass_storage.0" "$gadget/configs/c.1/"
+    [[ -z ${5-} ]] || "$5" "$gadget" "$gadget/functions/$4"
+    ln -s "$gadget/functions/$4" "$gadget/configs/c.1/"
     echo "$2" >"$gadget/UDC"
+}
+
+# The numbers that usbtest knows: "Gadget Zero" (drivers/usb/misc/usbtest.c).
+known_to_usbtest() {
+    echo 0x0525 >"$1/idVendor"
+    echo 0xa4a0 >"$1/idProduct"
+}
+
+# gadget_zero NAME UDC SPEED: the kernel's own source and sink.
+gadget_zero() {
+    gadget "$1" "$2" "$3" SourceSink.0 known_to_usbtest
+}
+
+# usbtest's tests: number, iterations, vary, length, scatter-gather entries. Those for isochronous endpoints (15, 16, 22, 23)
+# and for interrupt endpoints (25, 26) are not supported where the gadget has none.
+USBTESTS='0 1 0 0 0
+1 200 0 1024 0
+2 200 0 1024 0
+3 200 512 1024 0
+4 200 512 1024 0
+5 50 0 1024 32
+6 50 0 1024 32
+7 50 512 1024 32
+8 50 512 1024 32
+9 200 0 0 0
+10 50 0 256 16
+11 50 0 1024 0
+12 50 0 1024 0
+13 20 0 1024 0
+14 50 1 256 0
+15 5 0 1024 8
+16 5 0 1024 8
+17 50 0 1024 0
+18 50 0 1024 0
+19 50 0 1024 0
+20 50 0 1024 0
+21 20 1 256 0
+22 5 0 1024 8
+23 5 0 1024 8
+24 20 0 1024 16
+25 20 0 1024 0
+26 20 0 1024 0
+27 20 0 16384 16
+28 20 0 16384 16
+29 20 0 1024 0'
+
+declare -A result
+
+# usb_node BUS_ID: the file by which programs use the device.
+usb_node() {
+    printf '/dev/bus/usb/%03d/%03d' "$(<"/sys/bus/usb/devices/$1/busnum")" "$(<"/sys/bus/usb/devices/$1/devnum")"
+}
+
+# usbtest_all NAME BUS_ID: runs usbtest's tests at a device that it drives. Sets result[NAME,TEST]. vudc moves
+# data once in a tick of 4 ms, so that an iteration takes up to 0.1 s, for some twenty transfers (tests 9 and 13); it may take
+# five times that.
+usbtest_all() {
+    local test iterations arguments
+    # It runs a test when it is asked by an ioctl of usbfs (drivers/usb/misc/usbtest.c, tools/usb/testusb.c).
+    cat >run-test.pl <<'END'
+use strict;
+use Errno;
+my ($path, $test, $iterations, $vary, $length, $entries) = @ARGV;
+open(my $device, '+<', $path) or die "$path: $!\n";
+my $parameters = pack('L5 x4 q2', $test, $iterations, $length, $vary, $entries, 0, 0);
+# struct usbdevfs_ioctl: interface, code, data. USBTEST_REQUEST_64 is _IOWR('U', 100, 40 bytes).
+my $request = pack('l L P', 0, 0xc0285564, $parameters);
+my $result = ioctl($device, 0xc0105512, $request);
+print defined $result ? "pass\n" : ($!{EOPNOTSUPP} ? "unsupported\n" : "fail: $!\n");
+END
+    while read -r test iterations arguments; do
+        # shellcheck disable=SC2086 # words
+        result[$1,$test]=$(timeout $((10 + iterations / 2)) perl run-test.pl "$(usb_node "$2")" "$test" "$iterations" \
+            $arguments 2>&1 || echo "timeout")
+        note "$1, test $test: ${result[$1,$test]}"
+    done <<<"$USBTESTS"
+}
+
+# usbtest_same WITHOUT WITH LEAST: two runs of usbtest_all came to the same, and so many tests have passed.
+usbtest_same() {
+    local test passed=() other=() worse=()
+    while read -r test _; do
+        case ${result[$1,$test]}/${result[$2,$test]} in
+            pass/pass) passed+=("$test") ;;
+            "${result[$2,$test]}/${result[$2,$test]}") other+=("$test (${result[$2,$test]})") ;;
+            *) worse+=("$test ($1: ${result[$1,$test]}, $2: ${result[$2,$test]})") ;;
+        esac
+    done <<<"$USBTESTS"
+    report "usbtest, $1 and $2: passed ${passed[*]}"
+    ((${#other[@]} == 0)) || report "not passed by either: ${other[*]}"
+    ((${#worse[@]} == 0)) || fail "it makes a difference: ${worse[*]}"
+    ((${#passed[@]} >= $3)) || fail "too few tests passed to say anything: ${passed[*]}"
+}
+
+# gadget_disk NAME UDC SPEED IMAGE [STALL]: the kernel's own mass-storage function. Where STALL is 1, data that is short ends
+# with a stall, as it should.
+gadget_disk() {
+    local image=$4 stall=${5:-}
+    gadget "$1" "$2" "$3" mass_storage.0 has_image
+}
+
+# shellcheck disable=SC2154 # of gadget_disk
+has_image() {
+    # A disk that could be taken out is asked again and again whether it is there, also while it is detached.
+    echo 0 >"$2/lun.0/removable"
+    [[ -z $stall ]] || echo "$stall" >"$2/stall"
+    echo "$image" >"$2/lun.0/file"
 }
 
 # generic DISK: its node for SCSI commands.
