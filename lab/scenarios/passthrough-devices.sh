@@ -1,8 +1,8 @@
 # about: devices that are real to the guest, through attach-usb: each one's class driver works, and its own driver gets it back
 # tier: full
 # boot: own
-# timeout: 420
-# devices: -device qemu-xhci,id=xhci,p2=8,p3=4 -device usb-ehci,id=ehci -device piix3-usb-uhci,id=uhci -drive file=GUEST/initrd,if=none,id=bot,format=raw,snapshot=on -device usb-bot,id=usbbot,bus=xhci.0 -device scsi-hd,bus=usbbot.0,drive=bot -drive file=GUEST/vmlinuz,if=none,id=uas,format=raw,snapshot=on -device usb-uas,id=usbuas,bus=ehci.0 -device scsi-hd,bus=usbuas.0,drive=uas -device usb-tablet,bus=xhci.0 -device usb-kbd,bus=xhci.0 -chardev socket,id=one,path=RUN/serial,server=on,wait=off -chardev socket,id=other,path=RUN/serial -device usb-serial,bus=xhci.0,chardev=one,serial=one -device usb-serial,bus=xhci.0,chardev=other,serial=other -netdev user,id=net,restrict=on -device usb-net,bus=xhci.0,netdev=net -audiodev none,id=none -device usb-audio,bus=uhci.0,audiodev=none
+# timeout: 500
+# devices: -device qemu-xhci,id=xhci,p2=8,p3=4 -device usb-ehci,id=ehci -device piix3-usb-uhci,id=uhci -drive file=GUEST/initrd,if=none,id=bot,format=raw,snapshot=on -device usb-bot,id=usbbot,bus=xhci.0 -device scsi-hd,bus=usbbot.0,drive=bot -drive file=GUEST/vmlinuz,if=none,id=uas,format=raw,snapshot=on -device usb-uas,id=usbuas,bus=ehci.0 -device scsi-hd,bus=usbuas.0,drive=uas -device usb-ccid,bus=xhci.0 -device usb-mtp,bus=xhci.0,rootdir=GUEST -device usb-kbd,bus=xhci.0 -chardev socket,id=one,path=RUN/serial,server=on,wait=off -chardev socket,id=other,path=RUN/serial -device usb-serial,bus=xhci.0,chardev=one,serial=one -device usb-serial,bus=xhci.0,chardev=other,serial=other -netdev user,id=net,restrict=on -device usb-net,bus=xhci.0,netdev=net -audiodev none,id=none -device usb-audio,bus=uhci.0,audiodev=none
 # programs: attach-usb usbip-server
 # allow-log: usb .*: reset (full|high)-speed USB device number [0-9]+ using .hci-pci
 # allow-log: usb .*: reset (full|high)-speed USB device number [0-9]+ using .hci_hcd
@@ -20,27 +20,6 @@ place_of() {
     sed -n "s/^\([0-9.-]*\) .*$1.*/\1/p" list | sed -n 1p
 }
 
-# through BUS_ID [OPTIONS]: the device behind vhci. Sets pid, port, bus_id, and for back real and driver.
-through() {
-    real=$1 driver=$(driver_of "$1")
-    attach_device attach-usb --usb "$1${2-}"
-}
-
-# back: it ends, and its own driver has the device again.
-back() {
-    kill -TERM "$pid"
-    expect_exit 20 "$pid" 0 "detaching $real"
-    wait_until 20 port_free "$port" || fail "$real: port $port is not free"
-    # Two drivers know QEMU's network.
-    wait_until 10 driver_is "$real" "$driver" || [[ $(driver_of "$real") == cdc_* && $driver == cdc_* ]] ||
-        fail "$real is with '$(driver_of "$real")', not with $driver again"
-    udevadm settle
-}
-
-has_node() {
-    [[ -n $(node_of "$bus_id" "$1") ]]
-}
-
 note "a UAS disk"
 uas=$(place_of 'Attached SCSI')
 wait_until 30 block_device "$uas" || fail "no disk of its own"
@@ -56,6 +35,10 @@ for way in usbfs nusb; do
     wait_until 30 block_device "$uas" || fail "the disk is not back"
 done
 report "usb-uas" "32 commands at a time, the same content by usbfs and nusb"
+
+note "a disk of UAS alone cannot be given read-only"
+expect_failure attach-usb --usb "$uas,read-only" 2>refused
+grep -q "without Bulk-Only Transport" refused || fail "refused without a reason: $(<refused)"
 
 note "a disk that is mounted is refused"
 mkdir mnt
@@ -86,24 +69,13 @@ far=/dev/$(node_of "$other" 'ttyUSB*')
 head -c 20000 /dev/urandom >sent
 for way in nusb usbfs; do
     through "$one" ",$way"
-    wait_until 20 has_node 'ttyUSB*' || fail "no serial port at $bus_id"
+    wait_until 20 node_is "$bus_id" 'ttyUSB*' || fail "no serial port at $bus_id"
     near=/dev/$(node_of "$bus_id" 'ttyUSB*')
     udevadm settle
     for tty in "$near" "$far"; do
         stty -F "$tty" 115200 raw -echo -crtscts
     done
-    timeout 60 head -c 20000 <"$far" >received &
-    reader=$!
-    sleep 0.5
-    cat sent >"$near"
-    expect_exit 60 "$reader" 0 "reading what was sent, by $way"
-    cmp sent received
-    timeout 60 head -c 20000 <"$near" >received &
-    reader=$!
-    sleep 0.5
-    cat sent >"$far"
-    expect_exit 60 "$reader" 0 "reading what was sent back, by $way"
-    cmp sent received
+    echoes "$near" "$far" sent "by $way"
     back
 done
 report "usb-serial" "20000 bytes each way, by nusb and by usbfs"
@@ -131,7 +103,7 @@ report "usb-net" "its gateway answers, by nusb and by usbfs"
 note "a sound card, isochronously"
 audio=$(place_of Audio)
 through "$audio"
-wait_until 20 has_node 'card[0-9]*' || fail "no sound card at $bus_id"
+wait_until 20 node_is "$bus_id" 'card[0-9]*' || fail "no sound card at $bus_id"
 card=$(node_of "$bus_id" 'card[0-9]*')
 head -c 960000 /dev/zero >silence
 start=$(date +%s%N)
@@ -140,3 +112,39 @@ milliseconds=$((($(date +%s%N) - start) / 1000000))
 report "usb-audio" "5 s played in $milliseconds ms by usbfs"
 ((milliseconds >= 4500)) || fail "5 s were played in $milliseconds ms"
 back
+
+has_reader() {
+    timeout 10 pcsc_scan -r >readers 2>&1 || true
+    grep -q '^0: ' readers
+}
+
+note "a reader of chip cards"
+reader=$(place_of CCID)
+for way in nusb usbfs; do
+    through "$reader" ",$way"
+    pcscd --foreground >pcscd.log 2>&1 &
+    daemon=$!
+    wait_until 30 has_reader || fail "pcscd sees no reader: $(<readers) $(<pcscd.log)"
+    report "usb-ccid, by $way: $(sed -n 's/^0: //p' readers)"
+    kill "$daemon"
+    wait "$daemon" || true
+    back
+done
+
+note "files by MTP"
+real_device 46f4:0001 || fail "no usb-bot"
+bot=$device
+player=$(place_of filesharing)
+for way in nusb usbfs; do
+    through "$player" ",$way"
+    timeout 60 mtp-files >files 2>&1 || fail "mtp-files: $(tail -n 5 files)"
+    number=$(awk '/^File ID:/ { id = $3 } /Filename: initrd$/ { print id; exit }' files)
+    [[ -n $number ]] || fail "no initrd in: $(<files)"
+    timeout 60 mtp-getfile "$number" fetched >getfile.log 2>&1 || fail "mtp-getfile: $(tail -n 5 getfile.log)"
+    # The same file is a disk, too.
+    expect_equal "$(sha256sum <fetched)" "$(head -c "$(stat -c %s fetched)" "$(block_device "$bot")" | sha256sum)" \
+        "the file by MTP, by $way"
+    report "usb-mtp, by $way: $(grep -c '^File ID' files) files are listed, initrd of $(stat -c %s fetched) bytes is the same"
+    rm fetched
+    back
+done
