@@ -6,28 +6,45 @@
 QEMU=(qemu-system-x86_64 -machine q35,accel=tcg -cpu "${LAB_CPU:-max,-erms,-fsrm}" -nodefaults -display none -no-reboot)
 
 # boot_guest QEMU_ARGUMENT...: boots the guest, with devices of the scenario's choice, to run inside/NAME.sh there as a
-# scenario, with the programs under test. Sets machine, and share: a folder that both sides have, /lab in the guest. QEMU's monitor reads monitor.in.
+# scenario, with the programs under test. Sets machine, and share: a folder that both sides have, /lab in the guest. QEMU's
+# monitor reads monitor.in. As "as=WORD boot_guest ..." it is a machine beside another, and runs inside/NAME-WORD.sh.
 boot_guest() {
-    local inside
-    share=$LAB_SCRATCH/share
+    local inside as=${as:+-$as}
+    share=$LAB_SCRATCH/share$as
     inside=$(dirname "$LAB_SCENARIOS")/inside
     mkdir -p "$share/.job/bin" "$share/.job/scenarios" "$share/$name"
     cp -r "$(dirname "$LAB_SCENARIOS")/common" "$(dirname "$LAB_SCENARIOS")/guest" "$share/.job/"
     cp -r "$LAB_BIN/." "$share/.job/bin/"
     # With the header of the scenario, which says what its kernel may log.
-    { sed '/^# /!q' "$LAB_SCENARIOS/$name.sh" && cat "$inside/$name.sh"; } >"$share/.job/scenarios/$name.sh"
+    { sed '/^# /!q' "$LAB_SCENARIOS/$name.sh" && cat "$inside/$name$as.sh"; } >"$share/.job/scenarios/$name.sh"
     echo "$name 3600" >"$share/.job/queue"
-    mkfifo monitor.in monitor.out
+    mkfifo "monitor$as.in" "monitor$as.out"
     # Held open, or QEMU would wait for somebody to write.
-    exec {monitor}<>monitor.in {monitor_output}<>monitor.out
+    exec {monitor}<>"monitor$as.in" {monitor_output}<>"monitor$as.out"
     "${QEMU[@]}" -m 1024 -kernel "$LAB_GUEST_IMAGE/vmlinuz" -initrd "$LAB_GUEST_IMAGE/initrd" \
         -append "console=ttyS0 quiet panic=-1 mitigations=off log_buf_len=8M printk.devkmsg=on" \
         -drive "file=$LAB_GUEST_IMAGE/root.ext4,if=none,id=root,format=raw,snapshot=on,cache=unsafe" \
         -device virtio-blk-pci,drive=root -device virtio-rng-pci \
         -virtfs "local,path=$share,mount_tag=job,security_model=none" \
-        -serial "file:$LAB_OUT/console.log" -chardev pipe,id=monitor,path=monitor -mon chardev=monitor "$@" \
-        >"$LAB_OUT/qemu.log" 2>&1 &
+        -serial "file:$LAB_OUT/console$as.log" -chardev "pipe,id=monitor,path=monitor$as" -mon chardev=monitor "$@" \
+        >"$LAB_OUT/qemu$as.log" 2>&1 &
     machine=$!
+}
+
+# open_qmp: sets qmp to QEMU's arguments for a monitor that programs use, for a machine to be booted.
+open_qmp() {
+    mkfifo qmp.in qmp.out
+    exec {qmp_in}<>qmp.in {qmp_out}<>qmp.out
+    echo '{"execute": "qmp_capabilities"}' >&"$qmp_in"
+    qmp=(-chardev pipe,id=qmp,path=qmp -mon chardev=qmp,mode=control)
+}
+
+# point X Y [DOWN]: where the machine's tablet points to, and whether its button is down: true or false.
+point() {
+    local events="{\"type\": \"abs\", \"data\": {\"axis\": \"x\", \"value\": $1}}"
+    events+=", {\"type\": \"abs\", \"data\": {\"axis\": \"y\", \"value\": $2}}"
+    [[ -z ${3-} ]] || events+=", {\"type\": \"btn\", \"data\": {\"button\": \"left\", \"down\": $3}}"
+    echo "{\"execute\": \"input-send-event\", \"arguments\": {\"events\": [$events]}}" >&"$qmp_in"
 }
 
 # await_inside SECONDS: waits for inside/NAME.sh to end well. What it asks for by "ask FUNCTION WORD..." is done meanwhile.
