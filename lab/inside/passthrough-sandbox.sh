@@ -29,7 +29,7 @@ cat >/run/shut-in <<'END'
 set -e
 mount --bind /run/trace /run/trace
 mount -t tmpfs tmpfs /root
-mkdir /run/usb
+mkdir -p /run/usb
 mount --bind /dev/bus/usb /run/usb
 mount -t tmpfs tmpfs /dev
 mkdir -p /dev/bus/usb
@@ -87,6 +87,8 @@ wait "$shut_in" || true
 wait_until 20 port_free "$port" || fail "port $port is not free"
 wait_until 5 driver_is "$real" "" || fail "$real is with '$(driver_of "$real")': nothing to bring back"
 stop_post=$(declared ExecStopPost)
-eval "${stop_post#+}"
+stop_post=${stop_post#+}
+# systemd's word for a single one.
+eval "${stop_post//\$\$/\$}"
 wait_until 20 driver_is "$real" usb-storage || fail "$real is with '$(driver_of "$real")' after ExecStopPost"
 report "user, rule and unit: a disk read without root, its driver back after SIGTERM and, by ExecStopPost, after SIGKILL"
