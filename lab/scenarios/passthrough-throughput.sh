@@ -106,4 +106,4 @@ for size in $((1 << 20)) 4096; do
     report "$line"
 done
 report "KB/s, direct reads in one boot, medians of five turns"
-((${#short[@]} == 0)) || report "less than 1.5 of what the kernel gives: ${short[*]}"
+((${#short[@]} == 0)) || fail "less than 1.5 of what the kernel gives: ${short[*]}"
