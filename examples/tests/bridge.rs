@@ -2,6 +2,8 @@
 //! back as the device ended it.
 
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::pedantic,
     clippy::panic,
     clippy::expect_used,
@@ -10,8 +12,14 @@
 )]
 
 use std::collections::VecDeque;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use examples::{Sleeper, Stream, bridge};
 use testkit::{Decisions, ModelDevice};
 use usb_descriptors::build;
 use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
@@ -388,4 +396,42 @@ fn isochronous_out_over_both_wires() {
 fn resets_and_ends_over_both_wires() {
     to_usbip().reset_and_unplugged();
     to_usbredir().reset_and_unplugged();
+}
+
+/// A guest asks for something while the server of the device leaves, and then it leaves, too.
+#[test]
+fn a_bridge_ends_when_both_ends_have_left_with_a_request_between() {
+    let (near, mut guest) = UnixStream::pair().unwrap();
+    let (far, server) = UnixStream::pair().unwrap();
+    let (mut asks, mut serves) = usbredir();
+    let (mut to_guest, mut said) = (BytesMut::new(), BytesMut::new());
+    carry(&mut asks, &mut said);
+    carry(&mut serves, &mut to_guest);
+    step(&mut serves, &mut said);
+    carry(&mut serves, &mut to_guest);
+    step(&mut asks, &mut to_guest);
+    let read = Transfer::data_in(TransferIds::default().mint(), BULK_IN, 13);
+    asks.submit(read);
+    carry(&mut asks, &mut said);
+    guest.write_all(&said).unwrap();
+    drop(guest);
+    drop(server);
+    let (done, end) = channel();
+    thread::spawn(move || {
+        let mut far = Stream::new(far).unwrap();
+        let mut near = Stream::new(near).unwrap();
+        let (mut device, _) = usbip();
+        let sleeper = Sleeper::new();
+        bridge(
+            &mut near,
+            &mut serves,
+            &mut far,
+            &mut device,
+            &sleeper,
+            |_, _| false,
+        )
+        .unwrap();
+        done.send(serves.pending()).unwrap();
+    });
+    assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(0));
 }

@@ -212,7 +212,7 @@ fn join(choices: &[u8], stream: &[u8]) -> Vec<u8> {
 }
 
 /// Of usbredir's two ends.
-fn redirected() -> [Seed; 4] {
+fn redirected() -> [Seed; 5] {
     let seed = |target, name, bytes| Seed {
         target,
         name,
@@ -231,7 +231,18 @@ fn redirected() -> [Seed; 4] {
             "after-a-hello",
             join(&[1], &BOOT_GUEST[80..]),
         ),
+        seed("usbredir_host", "pulled", pulled()),
     ]
+}
+
+/// The device is pulled while a request, of its configuration, is on its way to it.
+fn pulled() -> Vec<u8> {
+    let request = [7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    let mut choices = Choices(vec![1]);
+    choices.numbers(&[3]);
+    choices.0.push(0xff);
+    choices.numbers(&[request.len() as u16 - 1]);
+    join(&choices.0, &request)
 }
 
 /// A transfer OUT goes in pieces, another waits for it, and the first is cancelled at the third.

@@ -23,13 +23,19 @@ pub fn run(input: &[u8]) {
         rx.extend_from_slice(&guest.hello());
     }
     let mut device = ModelDevice::default();
+    let mut is_pulled = false;
     loop {
         let mut is_over = false;
         // A device that answers for ever would be polled for ever.
         for _ in 0..64 {
             exchange(&mut host, &mut device);
             match host.receive(&mut rx) {
-                Ok(Step::Ready) => {}
+                Ok(Step::Ready) => {
+                    // With a request that it was not given yet.
+                    if std::mem::take(&mut is_pulled) {
+                        device.unplug();
+                    }
+                }
                 Ok(Step::Io(_)) => break,
                 Err(_) => {
                     is_over = true;
@@ -41,6 +47,7 @@ pub fn run(input: &[u8]) {
             0 => device.finish_one(&mut decisions),
             1 if can_all(&host) => drop(guest.hear(host.tx())),
             2 if decisions.byte() == 0xff => device.unplug(),
+            3 => is_pulled = decisions.byte() == 0xff,
             _ => {}
         }
         let (piece, rest) = stream.split_at(stream.len().min(decisions.below(100) + 1));

@@ -614,6 +614,20 @@ fn a_device_that_leaves_is_acknowledged_before_the_next() {
 }
 
 #[test]
+fn a_request_that_the_device_was_not_given_is_not_waited_for() {
+    let mut bench = Bench::new();
+    let mut device = ModelDevice::default();
+    bench.say(1, bulk(BULK_IN, 4, b""));
+    assert_eq!(bench.host.pending(), 1);
+    device.unplug();
+    exchange(&mut bench.host, &mut device);
+    assert_eq!((bench.host.pending(), device.resets), (0, 1));
+    assert!(matches!(bench.reply(), (0, Packet::DeviceDisconnect)));
+    bench.say(0, Packet::DeviceDisconnectAck);
+    bench.host.attach(descriptors()).unwrap();
+}
+
+#[test]
 fn a_rejected_device_is_free() {
     let mut bench = Bench::new();
     bench.say(0, Packet::FilterFilter(Bytes::from_static(b"8,-1,-1,-1,1")));

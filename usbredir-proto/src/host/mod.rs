@@ -237,7 +237,12 @@ impl Host {
     fn release(&mut self, phase: Phase) {
         self.streams.clear();
         self.bulk_streams.clear();
-        self.events.clear();
+        for event in self.events.drain(..) {
+            // What the device was never given it does not complete.
+            if let HostEvent::Submit(transfer) = event {
+                self.in_flight.remove(transfer.id);
+            }
+        }
         self.events.push_back(HostEvent::Reset);
         self.phase = phase;
     }
