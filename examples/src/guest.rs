@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 use usb_transfer::Function;
 use usbredir_proto::filter::Rules;
-use usbredir_proto::{Guest, GuestState, Options, ProtocolError};
+use usbredir_proto::{Guest, GuestState, MisuseError, Options, ProtocolError};
 
 use crate::offer::wait;
 use crate::{Sleeper, Stream, StreamError};
@@ -20,6 +20,9 @@ pub enum GuestError {
     /// It has left.
     #[error("the host closed the connection")]
     Closed,
+    /// The rules are too many to be told.
+    #[error("filter: {0}")]
+    Rules(#[from] MisuseError),
     /// It broke the protocol or took too long, or the connection failed.
     #[error(transparent)]
     Stream(#[from] StreamError<ProtocolError>),
@@ -48,7 +51,7 @@ pub fn take_device(
     let until = sleeper.after(PATIENCE);
     let mut guest = Guest::new(options);
     if let Some(rules) = rules {
-        guest = guest.with_filter(rules);
+        guest = guest.with_filter(rules)?;
     }
     loop {
         if guest.state() == GuestState::Attached {

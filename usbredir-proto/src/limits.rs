@@ -31,6 +31,9 @@ pub struct Limits {
     /// Packets that a [`Guest`](crate::Guest) keeps of what a host pushes from one interrupt or
     /// isochronous endpoint; more push the oldest out. Default 1000, as QEMU.
     pub max_buffered_packets: usize,
+    /// Bytes of those packets, of one endpoint; more push the oldest out, too, but the last stays.
+    /// Default 4 MiB: 1000 packets of high speed.
+    pub max_buffered_bytes: usize,
 }
 
 impl Default for Limits {
@@ -42,6 +45,7 @@ impl Default for Limits {
             max_in_flight_bytes: 64 << 20,
             tx_high_water: 1 << 20,
             max_buffered_packets: 1000,
+            max_buffered_bytes: 4 << 20,
         }
     }
 }

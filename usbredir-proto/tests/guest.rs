@@ -8,13 +8,13 @@
 mod common;
 
 use bytes::Bytes;
-use common::bench::{Bench, bytes_of};
+use common::bench::{Bench, bytes_of, introduction};
 use common::{BULK_IN, BULK_OUT, INTERRUPT_IN, INTERRUPT_OUT, ISO_IN, ISO_OUT, address};
 use usb_descriptors::{EndpointAddress, SetupPacket};
 use usb_transfer::{Actual, Frame, Function, FunctionEvent, Status, Transfer};
 use usbredir_proto::codec::{Packet, StatusCode};
 use usbredir_proto::filter::Rules;
-use usbredir_proto::{Guest, GuestState, Options};
+use usbredir_proto::{Capabilities, Guest, GuestState, MisuseError, Options};
 
 fn bulk(endpoint: u8, length: u32, data: &'static [u8]) -> Packet {
     Packet::Bulk {
@@ -80,6 +80,43 @@ fn of_what_nobody_pulls_the_oldest_is_dropped() {
     }
     let second = bench.read(INTERRUPT_IN, 8);
     bench.brings(second, b"two");
+}
+
+#[test]
+fn of_packets_too_long_the_oldest_are_dropped_too() {
+    let mut options = Options::default();
+    options.limits.max_buffered_bytes = 9;
+    let mut bench = Bench::with(options);
+    let first = bench.read(INTERRUPT_IN, 8);
+    bench.say(0, interrupt(INTERRUPT_IN, b"zero"));
+    bench.brings(first, b"zero");
+    for data in [&b"one"[..], b"two", b"three"] {
+        bench.say(0, interrupt(INTERRUPT_IN, data));
+    }
+    let second = bench.read(INTERRUPT_IN, 8);
+    bench.brings(second, b"two");
+    // The last stays, however long it is, and what was taken counts no more.
+    bench.say(0, interrupt(INTERRUPT_IN, b"four and more"));
+    let third = bench.read(INTERRUPT_IN, 16);
+    bench.brings(third, b"four and more");
+    for data in [&b"five"[..], b"six"] {
+        bench.say(0, interrupt(INTERRUPT_IN, data));
+    }
+    let fourth = bench.read(INTERRUPT_IN, 8);
+    bench.brings(fourth, b"five");
+    // It could never be filled.
+    let fifth = bench.iso(ISO_IN, 1, 8);
+    bench.ends(fifth, Status::INVALID);
+}
+
+#[test]
+fn more_than_was_asked_for_is_an_overflow() {
+    let mut bench = Bench::new();
+    let read = bench.read(INTERRUPT_IN, 8);
+    bench.say(0, interrupt(INTERRUPT_IN, b"0123456789"));
+    let completion = bench.completed(read);
+    assert_eq!(completion.status, Status::OVERFLOW);
+    assert_eq!(bytes_of(&completion), b"01234567");
 }
 
 #[test]
@@ -485,7 +522,9 @@ fn a_device_that_leaves_is_acknowledged_and_another_may_come() {
 #[test]
 fn rules_are_told_and_kept() {
     let rules: Rules = "0xff,-1,-1,-1,0|-1,-1,-1,-1,1".parse().unwrap();
-    let guest = Guest::new(Options::default()).with_filter(rules.clone());
+    let guest = Guest::new(Options::default())
+        .with_filter(rules.clone())
+        .unwrap();
     let mut bench = Bench::greeted(guest);
     assert_eq!(bench.heard(), [Packet::FilterFilter(rules.to_wire())]);
     bench.introduce();
@@ -497,8 +536,46 @@ fn rules_are_told_and_kept() {
     assert_eq!(bench.guest.state(), GuestState::Empty);
 
     let rules: Rules = "0xff,-1,-1,-1,1".parse().unwrap();
-    let guest = Guest::new(Options::default()).with_filter(rules);
+    let guest = Guest::new(Options::default()).with_filter(rules).unwrap();
     let mut bench = Bench::greeted(guest);
     bench.introduce();
     assert_eq!(bench.guest.state(), GuestState::Attached);
+}
+
+#[test]
+fn under_a_filter_a_device_whose_class_or_release_is_not_told_is_rejected() {
+    let rules: Rules = "-1,-1,-1,0x0200,0|-1,-1,-1,-1,1".parse().unwrap();
+    let state = |is_kept: fn(&Packet) -> bool, capabilities| {
+        let guest = Guest::new(Options::default());
+        let guest = guest.with_filter(rules.clone()).unwrap();
+        let mut bench = Bench::greeted_by(guest, capabilities);
+        for packet in introduction().into_iter().filter(is_kept) {
+            bench.say(0, packet);
+        }
+        assert_eq!(
+            bench.guest.state() == GuestState::Rejected,
+            bench.heard().contains(&Packet::FilterReject)
+        );
+        bench.guest.state()
+    };
+    let (all, release) = (Capabilities::ALL, Capabilities::CONNECT_DEVICE_VERSION);
+    assert_eq!(state(|_| true, all), GuestState::Attached);
+    assert_eq!(state(|_| true, all.without(release)), GuestState::Rejected);
+    let is_kept = |packet: &Packet| !matches!(packet, Packet::InterfaceInfo(_));
+    assert_eq!(state(is_kept, all), GuestState::Rejected);
+}
+
+#[test]
+fn rules_that_are_too_long_to_be_told_are_refused() {
+    let rules: Rules = "3,-1,-1,-1,0".parse().unwrap();
+    let mut options = Options::default();
+    let length = rules.to_wire().len() as u32;
+    options.limits.max_filter = length - 1;
+    let refused = Guest::new(options.clone()).with_filter(rules.clone());
+    let field = "rules";
+    assert!(matches!(refused, Err(MisuseError::Field { field: found, .. }) if found == field));
+    options.limits.max_filter = length;
+    let guest = Guest::new(options).with_filter(rules.clone()).unwrap();
+    let mut bench = Bench::greeted(guest);
+    assert_eq!(bench.heard(), [Packet::FilterFilter(rules.to_wire())]);
 }

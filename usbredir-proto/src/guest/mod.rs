@@ -16,10 +16,11 @@ use usb_transfer::{
 };
 
 use crate::codec::{
-    Codec, Decoded, DeviceConnect, EndpointEntry, EndpointInfo, InterfaceEntry, Packet, Role,
+    Codec, Decoded, DeviceConnect, EndpointEntry, EndpointInfo, InterfaceEntry, Packet, PacketType,
+    Role,
 };
 use crate::filter::{Check, DeviceIdentity, Rules, Verdict};
-use crate::{Capabilities, Options, ProtocolError};
+use crate::{Capabilities, MisuseError, Options, ProtocolError};
 use pieces::Pieces;
 use requests::Request;
 use streams::Stream;
@@ -52,7 +53,8 @@ use streams::Stream;
 ///
 /// Interrupt IN and isochronous endpoints are polled by the host from the first transfer on, until
 /// the last that waits is cancelled. What comes meanwhile and nobody takes is kept, up to
-/// [`Limits::max_buffered_packets`](crate::Limits::max_buffered_packets); then the oldest is
+/// [`Limits::max_buffered_packets`](crate::Limits::max_buffered_packets) and
+/// [`Limits::max_buffered_bytes`](crate::Limits::max_buffered_bytes); then the oldest is
 /// dropped. Isochronous OUT has no acknowledgement on this wire: such a transfer is completed when
 /// the time of its packets has passed.
 ///
@@ -76,8 +78,8 @@ pub struct Guest {
     phase: Phase,
     host_version: Option<String>,
     filter: Option<Rules>,
-    /// As told, before there is a device too.
-    interfaces: Vec<InterfaceEntry>,
+    /// As told, before there is a device too; `None` before they were.
+    interfaces: Option<Vec<InterfaceEntry>>,
     endpoints: EndpointInfo,
     device: Option<Device>,
     /// Nothing was asked since the device came or was reset.
@@ -134,6 +136,7 @@ pub struct Device {
     pub interfaces: Vec<InterfaceEntry>,
     /// Its endpoints, with the current alternate settings.
     pub endpoints: EndpointInfo,
+    has_told_interfaces: bool,
 }
 
 impl Device {
@@ -149,16 +152,20 @@ impl Device {
         self.endpoints.get(address)
     }
 
-    /// What rules say of it.
+    /// What rules say of it. Where the host has not told the interfaces, or the release, nobody
+    /// can say, and it is denied; QEMU takes no such device under a filter either.
     #[must_use]
     pub fn check(&self, rules: &Rules, check: Check) -> Verdict {
+        let Some(Bcd(release)) = self.connect.release.filter(|_| self.has_told_interfaces) else {
+            return Verdict::Denied;
+        };
         let interfaces = self.interfaces.iter().map(|interface| interface.class);
         let interfaces: Vec<ClassCode> = interfaces.collect();
         let identity = DeviceIdentity {
             class: self.connect.class.class,
             vendor_id: self.connect.vendor_id,
             product_id: self.connect.product_id,
-            release: self.connect.release.map_or(0, |Bcd(release)| release),
+            release,
             interfaces: &interfaces,
         };
         rules.check(&identity, check)
@@ -175,7 +182,7 @@ impl Guest {
             phase: Phase::Greeting,
             host_version: None,
             filter: None,
-            interfaces: Vec::new(),
+            interfaces: None,
             endpoints: EndpointInfo::default(),
             device: None,
             is_fresh: true,
@@ -192,12 +199,22 @@ impl Guest {
         guest
     }
 
-    /// Takes only devices that the rules allow, and tells the host which those are, if it can be
-    /// told.
-    #[must_use]
-    pub fn with_filter(mut self, rules: Rules) -> Self {
+    /// Takes only devices that the rules allow, by [`Device::check`], and tells the host which
+    /// those are, if it can be told. A host has to tell a device's interfaces before it, and its
+    /// release ([`Capabilities::CONNECT_DEVICE_VERSION`]).
+    ///
+    /// # Errors
+    /// The rules are longer than [`Limits::max_filter`](crate::Limits::max_filter).
+    pub fn with_filter(mut self, rules: Rules) -> Result<Self, MisuseError> {
+        let most = usize::try_from(self.codec.limits().max_filter).unwrap_or(usize::MAX);
+        if rules.to_wire().len() > most {
+            return Err(MisuseError::Field {
+                packet: PacketType::FILTER_FILTER,
+                field: "rules",
+            });
+        }
         self.filter = Some(rules);
-        self
+        Ok(self)
     }
 
     /// Where it is.
@@ -260,7 +277,7 @@ impl Guest {
         self.phase = phase;
         self.fail_all(Status::DISCONNECTED);
         self.bulk_streams = 0;
-        self.interfaces.clear();
+        self.interfaces = None;
         self.endpoints = EndpointInfo::default();
         if had_one {
             self.events.push_back(FunctionEvent::Detached);
@@ -298,11 +315,12 @@ impl Guest {
                 }
             }
             (Packet::InterfaceInfo(interfaces), _) => {
-                self.interfaces.clone_from(&interfaces);
                 if let Some(device) = &mut self.device {
-                    device.interfaces = interfaces;
-                    self.apply_filter();
+                    device.interfaces.clone_from(&interfaces);
+                    device.has_told_interfaces = true;
                 }
+                self.interfaces = Some(interfaces);
+                self.apply_filter();
             }
             (Packet::EndpointInfo(endpoints), _) => {
                 self.endpoints.clone_from(&endpoints);
@@ -313,8 +331,9 @@ impl Guest {
             (Packet::DeviceConnect(connect), Phase::Empty) => {
                 self.device = Some(Device {
                     connect,
-                    interfaces: self.interfaces.clone(),
+                    interfaces: self.interfaces.clone().unwrap_or_default(),
                     endpoints: self.endpoints.clone(),
+                    has_told_interfaces: self.interfaces.is_some(),
                 });
                 self.is_fresh = true;
                 self.phase = Phase::Attached;

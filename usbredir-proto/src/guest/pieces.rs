@@ -28,8 +28,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Less than 16 bits can say, and a multiple of the largest packet at any speed and in any
-    /// burst, so that only the device ends a piece early.
+    /// Less than 16 bits can say, and a multiple of the largest packet at any speed, so that only
+    /// the device ends a piece early.
     const MOST: u32 = 63 << 10;
 
     /// Of a transfer to a host that takes `at_once` bytes at most; an error is one that goes as it

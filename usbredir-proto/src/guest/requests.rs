@@ -220,8 +220,11 @@ impl Guest {
             return self.tell([transfer.fail(Status::INVALID)]);
         };
         let Payload::Out(data) = &transfer.payload else {
+            let limits = self.codec.limits();
             // It could never be filled.
-            if packets.len() > self.codec.limits().max_buffered_packets {
+            if packets.len() > limits.max_buffered_packets
+                || transfer.payload.len() > limits.max_buffered_bytes
+            {
                 return self.tell([transfer.fail(Status::INVALID)]);
             }
             return self.stream(transfer, StreamKind::Isochronous);
@@ -421,11 +424,10 @@ impl Guest {
         status: StatusCode,
         data: Segments,
     ) {
-        let limit = self.codec.limits().max_buffered_packets;
         let mut streams = self.streams.iter_mut();
         let found = streams.find(|stream| stream.endpoint == endpoint && stream.kind() == kind);
         if let Some(stream) = found.filter(|stream| stream.is_started()) {
-            stream.push(status.into(), data, limit);
+            stream.push(status.into(), data, self.codec.limits());
         }
     }
 }

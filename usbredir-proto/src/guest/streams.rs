@@ -9,6 +9,7 @@ use usb_transfer::{
     Completion, Frame, IsoPacket, Kind, Payload, Segments, Status, Transfer, TransferId,
 };
 
+use crate::Limits;
 use crate::codec::{Packet, StatusCode};
 
 /// What a stream moves.
@@ -27,6 +28,7 @@ pub(super) struct Stream {
     is_started: bool,
     /// IN: what came and no transfer has taken, and how it ended.
     buffered: VecDeque<(Status, Segments)>,
+    buffered_bytes: usize,
     /// In order, OUT with the time that each takes, in 125 µs.
     pending: VecDeque<(Transfer, u64)>,
     /// OUT: when the first is through. Nobody knows before the time is told for the first time.
@@ -52,6 +54,7 @@ impl Stream {
             kind,
             is_started: false,
             buffered: VecDeque::new(),
+            buffered_bytes: 0,
             pending: VecDeque::new(),
             through: None,
             sent: 0,
@@ -96,7 +99,7 @@ impl Stream {
 
     /// What is to be sent for it to stop, where it has not.
     pub(super) fn stop(&mut self) -> Option<Packet> {
-        self.buffered.clear();
+        self.forget();
         let endpoint = self.endpoint;
         let stop = match self.kind {
             StreamKind::Interrupt => Packet::StopInterruptReceiving { endpoint },
@@ -108,7 +111,7 @@ impl Stream {
     /// The host has stopped it: all that waits fails, and the next transfer starts it again.
     pub(super) fn stopped(&mut self, status: Status) -> Vec<Completion> {
         self.is_started = false;
-        self.buffered.clear();
+        self.forget();
         self.fail(status)
     }
 
@@ -188,16 +191,41 @@ impl Stream {
         Frame(begin.saturating_add(time))
     }
 
-    /// Takes what the host pushed; where nobody pulls, at most `limit` packets are kept, and the
-    /// oldest goes.
-    pub(super) fn push(&mut self, status: Status, data: Segments, limit: usize) {
+    /// Takes what the host pushed. Where nobody pulls, the oldest goes, so that the rest is within
+    /// the limits.
+    pub(super) fn push(&mut self, status: Status, data: Segments, limits: &Limits) {
         if !self.is_started {
             return;
         }
-        if self.buffered.len() >= limit.max(1) {
-            self.buffered.pop_front();
-        }
+        self.buffered_bytes = self.buffered_bytes.saturating_add(data.len());
         self.buffered.push_back((status, data));
+        while self.buffered.len() > 1
+            && (self.buffered.len() > limits.max_buffered_packets
+                || self.buffered_bytes > limits.max_buffered_bytes)
+        {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) -> Option<(Status, Segments)> {
+        let popped = self.buffered.pop_front()?;
+        self.buffered_bytes = self.buffered_bytes.saturating_sub(popped.1.len());
+        Some(popped)
+    }
+
+    /// The next packet, as much as a transfer or a packet of it has room for.
+    fn pop_within(&mut self, room: usize) -> Option<(Status, Segments)> {
+        let (mut status, mut data) = self.pop()?;
+        if data.len() > room {
+            data.truncate(room);
+            status = Status::OVERFLOW;
+        }
+        Some((status, data))
+    }
+
+    fn forget(&mut self) {
+        self.buffered.clear();
+        self.buffered_bytes = 0;
     }
 
     /// The next transfer that is done.
@@ -213,7 +241,7 @@ impl Stream {
         }
         let (mut transfer, _) = self.remove(0)?;
         let Kind::Isochronous(packets) = &mut transfer.kind else {
-            let (status, data) = self.buffered.pop_front()?;
+            let (status, data) = self.pop_within(transfer.payload.len())?;
             let mut completion = transfer.complete_in(data);
             completion.status = status;
             return Some(completion);
@@ -229,11 +257,7 @@ impl Stream {
         }
         let (mut data, mut results) = (Segments::new(), Vec::with_capacity(packets.len()));
         for packet in packets {
-            let (mut status, mut came) = self.buffered.pop_front()?;
-            if came.len() > packet.length as usize {
-                came.truncate(packet.length as usize);
-                status = Status::OVERFLOW;
-            }
+            let (status, came) = self.pop_within(packet.length as usize)?;
             results.push(IsoPacket {
                 actual: u32::try_from(came.len()).unwrap_or(0),
                 status,

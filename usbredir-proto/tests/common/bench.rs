@@ -40,11 +40,16 @@ pub fn introduction() -> Vec<Packet> {
 }
 
 impl Bench {
-    pub fn greeted(mut guest: Guest) -> Self {
+    pub fn greeted(guest: Guest) -> Self {
+        Self::greeted_by(guest, Capabilities::ALL)
+    }
+
+    /// By a host that can do so much.
+    pub fn greeted_by(mut guest: Guest, capabilities: Capabilities) -> Self {
         assert!(guest.tx().has_remaining(), "a hello");
         let mut bench = Self {
             guest,
-            host: Codec::new(Role::Host, Capabilities::ALL, Limits::default()),
+            host: Codec::new(Role::Host, capabilities, Limits::default()),
             ids: TransferIds::default(),
             to_guest: BytesMut::new(),
             from_guest: BytesMut::new(),
