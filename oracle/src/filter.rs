@@ -15,6 +15,30 @@ pub struct Rule {
     pub allow: c_int,
 }
 
+impl From<&usbredir_proto::filter::Rule> for Rule {
+    fn from(rule: &usbredir_proto::filter::Rule) -> Self {
+        let number = |number: Option<u16>| number.map_or(-1, c_int::from);
+        Self {
+            class: rule.class.map_or(-1, c_int::from),
+            vendor: number(rule.vendor_id),
+            product: number(rule.product_id),
+            version: number(rule.release),
+            allow: rule.allow.into(),
+        }
+    }
+}
+
+impl Rule {
+    /// Every number but 0 allows; here, 1 does.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        Self {
+            allow: c_int::from(self.allow != 0),
+            ..self
+        }
+    }
+}
+
 #[link(name = "usbredirparser")]
 unsafe extern "C" {
     fn usbredirfilter_string_to_rules(

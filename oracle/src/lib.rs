@@ -3,12 +3,16 @@
 //! The declarations follow Debian's `usbredirparser.h` of version 0.13.
 
 mod both;
+mod every;
+mod fields;
 pub mod filter;
+mod send;
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
-pub use both::{Both, drain};
+pub use both::{ACKNOWLEDGES, Both};
+pub use every::{Values, every};
 
 /// `struct usbredirparser`: the private pointer and the callbacks, in the order of the header.
 #[repr(C)]
@@ -31,39 +35,17 @@ unsafe extern "C" {
     fn usbredirparser_do_read(parser: *mut Parser) -> c_int;
     fn usbredirparser_do_write(parser: *mut Parser) -> c_int;
     fn usbredirparser_free_packet_data(parser: *mut Parser, data: *mut u8);
-    fn usbredirparser_send_control_packet(
-        p: *mut Parser,
-        id: u64,
-        h: *mut u8,
-        d: *mut u8,
-        n: c_int,
-    );
-    fn usbredirparser_send_bulk_packet(p: *mut Parser, id: u64, h: *mut u8, d: *mut u8, n: c_int);
-    fn usbredirparser_send_iso_packet(p: *mut Parser, id: u64, h: *mut u8, d: *mut u8, n: c_int);
-    fn usbredirparser_send_interrupt_packet(
-        p: *mut Parser,
-        id: u64,
-        h: *mut u8,
-        d: *mut u8,
-        n: c_int,
-    );
-    fn usbredirparser_send_buffered_bulk_packet(
-        p: *mut Parser,
-        id: u64,
-        h: *mut u8,
-        d: *mut u8,
-        n: c_int,
-    );
 }
 
 /// A packet as the library gave it to a callback: type, id, the fixed part with all that any
-/// capability adds, and data.
+/// capability adds, data, and rules.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seen {
     pub packet_type: u32,
     pub id: u64,
     pub fixed: Vec<u8>,
     pub data: Vec<u8>,
+    pub rules: Vec<filter::Rule>,
 }
 
 struct State {
@@ -125,6 +107,7 @@ impl State {
                 id,
                 fixed: copy(fixed, fixed_length(packet_type)),
                 data: copy(data, usize::try_from(length).unwrap_or(0)),
+                rules: Vec::new(),
             });
         }
         if !data.is_null() {
@@ -204,11 +187,15 @@ extern "C" fn data<const TYPE: u32>(
     unsafe { state(private) }.see(TYPE, id, fixed, data, length);
 }
 
-/// Rules are compared by themselves: see [`filter`].
-extern "C" fn rules(private: *mut c_void, rules: *mut filter::Rule, _: c_int) {
-    // SAFETY: the library passes its private pointer, and gives the rules to the callback.
+extern "C" fn rules(private: *mut c_void, rules: *mut filter::Rule, count: c_int) {
+    // SAFETY: the library passes its private pointer, and gives so many rules to the callback.
     unsafe {
-        state(private).see(23, 0, ptr::null(), ptr::null_mut(), 0);
+        let state = state(private);
+        state.see(23, 0, ptr::null(), ptr::null_mut(), 0);
+        if let Some(seen) = state.seen.last_mut().filter(|_| !rules.is_null()) {
+            let count = usize::try_from(count).unwrap_or(0);
+            seen.rules = std::slice::from_raw_parts(rules, count).to_vec();
+        }
         filter::usbredirfilter_free(rules.cast());
     }
 }
@@ -307,36 +294,6 @@ impl Oracle {
         unsafe { usbredirparser_do_write(self.state.parser) };
         self.state.output.clear();
         self.state.written
-    }
-
-    /// Queues a data packet: 100 to 104, with the fixed part as in [`Seen`].
-    pub fn send(&mut self, packet_type: u32, id: u64, fixed: &[u8], data: &[u8]) {
-        let send = match packet_type {
-            100 => usbredirparser_send_control_packet,
-            101 => usbredirparser_send_bulk_packet,
-            102 => usbredirparser_send_iso_packet,
-            103 => usbredirparser_send_interrupt_packet,
-            104 => usbredirparser_send_buffered_bulk_packet,
-            other => panic!("{other} is no data packet"),
-        };
-        assert_eq!(fixed.len(), fixed_length(packet_type));
-        let length = c_int::try_from(data.len()).expect("short enough");
-        // No data is a null pointer, or it is refused.
-        let place = if data.is_empty() {
-            ptr::null()
-        } else {
-            data.as_ptr()
-        };
-        // SAFETY: header and data are as long as they should be, and only read.
-        unsafe {
-            send(
-                self.state.parser,
-                id,
-                fixed.as_ptr().cast_mut(),
-                place.cast_mut(),
-                length,
-            );
-        }
     }
 }
 

@@ -7,17 +7,6 @@ use proptest::prelude::*;
 use usb_descriptors::ClassCode;
 use usbredir_proto::filter::{Check, DeviceIdentity, Rule, Rules, Verdict};
 
-fn theirs(rule: &Rule) -> filter::Rule {
-    let number = |number: Option<u16>| number.map_or(-1, i32::from);
-    filter::Rule {
-        class: rule.class.map_or(-1, i32::from),
-        vendor: number(rule.vendor_id),
-        product: number(rule.product_id),
-        version: number(rule.release),
-        allow: rule.allow.into(),
-    }
-}
-
 /// What both make of a text.
 fn compare(text: &[u8]) {
     let whole = CString::new(text).expect("without NUL");
@@ -27,13 +16,9 @@ fn compare(text: &[u8]) {
     match (&found, &expected) {
         (Err(_), None) => {}
         (Ok(found), Some(expected)) => {
-            let found: Vec<_> = found.iter().map(theirs).collect();
-            // Every number but 0 allows.
-            let expected = expected.iter().map(|rule| filter::Rule {
-                allow: i32::from(rule.allow != 0),
-                ..*rule
-            });
-            assert_eq!(found, expected.collect::<Vec<_>>(), "{shown:?}");
+            let found: Vec<_> = found.iter().map(filter::Rule::from).collect();
+            let expected: Vec<_> = expected.iter().map(|rule| rule.plain()).collect();
+            assert_eq!(found, expected, "{shown:?}");
         }
         _ => panic!("{shown:?}: ours {found:?}, theirs {expected:?}"),
     }
@@ -159,7 +144,7 @@ proptest! {
     #[test]
     fn rules_are_printed_alike(rules in prop::collection::vec(rule(), 0..5)) {
         let ours: Rules = rules.iter().copied().collect();
-        let rules: Vec<_> = rules.iter().map(theirs).collect();
+        let rules: Vec<_> = rules.iter().map(filter::Rule::from).collect();
         prop_assert!(filter::verify(&rules));
         // None at all, which they cannot print, are sent as nothing.
         let expected = filter::print(&rules).unwrap_or_default();
@@ -192,7 +177,7 @@ proptest! {
             with_non_boot_hid: flags & 2 != 0,
         };
         let ours: Rules = rules.iter().copied().collect();
-        let rules: Vec<_> = rules.iter().map(theirs).collect();
+        let rules: Vec<_> = rules.iter().map(filter::Rule::from).collect();
         // EPERM and ENOENT.
         let found = match ours.check(&identity, check) {
             Verdict::Allowed => 0,
