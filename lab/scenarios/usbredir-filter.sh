@@ -17,6 +17,15 @@ offer() {
     host=$!
 }
 
+# What QEMU's log says of a device that it does not want, and of one that its machine uses.
+rejected='rejected by device filter, not attaching'
+configured='usb-redir: set config status 0 config 1 '
+
+# judged VERDICT: whether QEMU has said so.
+judged() {
+    grep -qF "$1" qemu.log
+}
+
 machine_off() {
     kill "$machine"
     wait "$machine" || true
@@ -34,22 +43,28 @@ machine_off rejected
 note "rejected: no other than one vendor's"
 offer '-1:0x1234:-1:-1:1|-1:-1:-1:-1:0'
 expect_exit 20 "$host" 1 "the host after the rejection"
+judged "$rejected" || fail "QEMU does not say so: $(<qemu.log)"
 machine_off vendor
 
 note "rejected by a guest whose rules were not sent, for both sides can do with less"
 offer '0x03:-1:-1:-1:0|-1:-1:-1:-1:1' --capabilities 0xfb
+wait_until 20 judged "$rejected" || fail "QEMU has not rejected: $(<qemu.log)"
+# By then the host would have heard of it, and the firmware would use the device.
 pause 3
-! ended "$host" || fail "the host does not wait"
+! ended "$host" || fail "the host does not wait: $(<host.err)"
+! grep -q '^rejected' host.log || fail "the host was told: $(<host.log)"
+! judged "$configured" || fail "QEMU uses a device that it has rejected"
 machine_off silent
 expect_exit 10 "$host" 0 "the guest's end"
 
 note "accepted"
 offer '0x03:-1:-1:-1:1|-1:-1:-1:-1:0'
 wait_until 20 grep -q '^attached: ' host.log || fail "not attached: $(<host.log)"
-# It would have been rejected by now.
-pause 2
+# The firmware finds the keyboard and uses it.
+wait_until 20 judged "$configured" || fail "QEMU does not use the device: $(<qemu.log)"
+! judged "$rejected" || fail "QEMU uses a device that it has rejected"
 ! ended "$host" || fail "the host has left: $(<host.log)"
 expect_equal "$(wc -l <host.log)" 2 "lines of the host"
 machine_off accepted
 expect_exit 10 "$host" 0 "the guest's end"
-report "rejected by class and by vendor, with exit status 1; accepted"
+report "rejected by class and by vendor, with exit status 1; in silence; accepted and used"
