@@ -16,11 +16,13 @@ pub struct Limits {
     /// The longest list of filter rules, in bytes; a longer one ends the connection. Default
     /// 64 KiB.
     pub max_filter: u32,
-    /// Transfers in flight at a [`Host`](crate::Host); one more is answered with
-    /// [`StatusCode::IO_ERROR`](crate::codec::StatusCode::IO_ERROR). Default 1024.
+    /// Transfers in flight at a [`Host`](crate::Host), those of streams too; one more is answered
+    /// with [`StatusCode::IO_ERROR`](crate::codec::StatusCode::IO_ERROR), and a stream waits.
+    /// Default 1024.
     pub max_in_flight: usize,
-    /// Bytes that all transfers in flight at a [`Host`](crate::Host) carry or ask for; more is
-    /// answered in the same way. Default 64 MiB. Payloads are parts of the receive buffer and may
+    /// Bytes that all transfers in flight at a [`Host`](crate::Host) carry or ask for, with what
+    /// waits for an isochronous OUT endpoint; more is answered in the same way, or dropped where it
+    /// is isochronous. Default 64 MiB. Payloads are parts of the receive buffer and may
     /// keep more of it alive: each as much again as it is long, and 64 of them 256 KiB
     /// ([`ReadAhead`](usb_transfer::ReadAhead)). So a guest makes a host hold twice this limit and
     /// 16 MiB at worst, beside a receive buffer of 512 KiB or one packet.

@@ -33,7 +33,10 @@ pub(super) enum Origin {
         length: u16,
     },
     /// A standing transfer of a stream, by the stream's serial number.
-    Stream(u64),
+    Stream {
+        serial: u64,
+        length: u32,
+    },
 }
 
 impl Origin {
@@ -41,7 +44,7 @@ impl Origin {
     pub(super) fn bytes(self) -> u64 {
         match self {
             Self::Control { setup, .. } => setup.length.into(),
-            Self::Bulk { length, .. } => length.into(),
+            Self::Bulk { length, .. } | Self::Stream { length, .. } => length.into(),
             Self::Interrupt { length, .. } => length.into(),
             _ => 0,
         }
@@ -77,7 +80,7 @@ impl InFlight {
         self.requests.len()
     }
 
-    /// Bytes that all of them carry or ask for, those of streams not counted.
+    /// Bytes that all of them carry or ask for.
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -111,7 +114,9 @@ impl InFlight {
     /// The standing transfers of a stream.
     pub(super) fn of_stream(&self, serial: u64) -> impl Iterator<Item = TransferId> {
         let requests = self.requests.iter();
-        let standing = requests.filter(move |request| request.origin == Origin::Stream(serial));
+        let standing = requests.filter(
+            move |request| matches!(request.origin, Origin::Stream { serial: of, .. } if of == serial),
+        );
         standing.map(|request| request.id)
     }
 }

@@ -43,9 +43,12 @@ use streams::Streams;
 /// What a guest has polled for it – interrupt and isochronous endpoints, buffered bulk input – is
 /// polled by transfers that stand at the device, and each is made anew when it is done. While more
 /// than [`Limits::tx_high_water`](crate::Limits::tx_high_water) waits to be written, none is made:
-/// the device keeps what it has, or drops it by its own rule. Nothing that a device has given is
-/// dropped. Of an isochronous OUT stream as many packets are kept as its transfers hold once more;
-/// while the device is behind by more, what comes is dropped.
+/// the device keeps what it has, or drops it by its own rule; nor where that is more than may be in
+/// flight. Nothing that a device has given is dropped. Of an isochronous OUT stream as many packets
+/// are kept as its transfers hold once more; while the device is behind by more, what comes is
+/// dropped, and so is a packet that is longer than its endpoint's. A configuration or a setting
+/// ends the streams of what it replaces if it succeeds; if it fails, they go on. A stream whose
+/// transfers are refused, or fail many times in a row, ends as if it had stalled.
 ///
 /// ```
 /// use bytes::{Buf, BytesMut};
@@ -257,6 +260,15 @@ impl Host {
         }
     }
 
+    /// Bytes that another transfer may carry or ask for; `None` where none may be.
+    fn room(&self) -> Option<u64> {
+        let limits = self.codec.limits();
+        let held = self.in_flight.bytes();
+        let held = held.saturating_add(self.streams.waiting_bytes());
+        let room = limits.max_in_flight_bytes.checked_sub(held);
+        room.filter(|_| self.in_flight.len() < limits.max_in_flight)
+    }
+
     fn is_above_high_water(&self) -> bool {
         // A queue with nothing in it is never full, or nothing would ever be read.
         self.tx.remaining() >= self.codec.limits().tx_high_water.max(1)
@@ -308,10 +320,12 @@ impl Wire for Host {
             if self.is_above_high_water() {
                 return Ok(Step::Io(Wants { read: None, write }));
             }
-            if self.streams.is_due() {
+            if self.room().is_some_and(|room| self.streams.is_due(room)) {
                 return Ok(Step::Ready);
             }
-            self.codec.set_held(self.in_flight.len());
+            let waiting = self.streams.waiting();
+            self.codec
+                .set_held(self.in_flight.len().saturating_add(waiting));
             match self.codec.decode(rx) {
                 Ok(Decoded::Packet { id, packet }) => self.packet(id, packet),
                 Ok(Decoded::Missing(missing)) => {
@@ -349,10 +363,14 @@ impl Frontend for Host {
         if self.is_above_high_water() {
             return None;
         }
-        let stream = self.streams.next_due()?;
-        let id = self.ids.mint();
-        self.in_flight.push(id, 0, Origin::Stream(stream.serial));
-        Some(HostEvent::Submit(stream.transfer(id)))
+        let stream = self.streams.next_due(self.room()?)?;
+        let transfer = stream.transfer(self.ids.mint());
+        let origin = Origin::Stream {
+            serial: stream.serial,
+            length: u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX),
+        };
+        self.in_flight.push(transfer.id, 0, origin);
+        Some(HostEvent::Submit(transfer))
     }
 
     fn complete(&mut self, completion: Completion) {
@@ -363,7 +381,7 @@ impl Frontend for Host {
             return;
         }
         match request.origin {
-            Origin::Stream(serial) => self.stream_completed(serial, completion),
+            Origin::Stream { serial, .. } => self.stream_completed(serial, completion),
             _ => self.reply(request.guest_id, request.origin, completion),
         }
     }

@@ -6,8 +6,7 @@ use usb_descriptors::{
     Direction, EndpointAddress, RequestType, SetupPacket, TransferType, request,
 };
 use usb_transfer::{
-    Actual, Completion, Endpoint, Frontend, HostEvent, Kind, Payload, Segments, Status, StreamId,
-    Transfer,
+    Actual, Completion, Endpoint, HostEvent, Kind, Payload, Segments, Status, StreamId, Transfer,
 };
 
 use super::streams::{StreamKind, status_of};
@@ -86,8 +85,9 @@ impl Host {
                 self.data(id, origin, endpoint, 0, length.into(), data);
             }
             Packet::Iso { endpoint, data, .. } => {
+                let room = self.room().unwrap_or(0);
                 if let Some(stream) = self.streams.at(endpoint) {
-                    stream.feed(data);
+                    stream.feed(data, room);
                 }
             }
             other => self.stream_request(id, &other),
@@ -124,7 +124,8 @@ impl Host {
                 endpoint,
                 transfers,
             } => {
-                let limit = self.codec.limits().max_transfer;
+                let limits = self.codec.limits();
+                let limit = u64::from(limits.max_transfer).min(limits.max_in_flight_bytes);
                 let found = self.endpoint(endpoint, TransferType::Bulk);
                 // Not of one stream among several: the transfers could not be told apart.
                 let found = found.filter(|_| stream == 0);
@@ -226,12 +227,14 @@ impl Host {
                 return self.reply(id, origin, transfer.complete_out());
             }
             // The device completes what these stop, and then them.
-            (RequestType::DEVICE_OUT, request::SET_CONFIGURATION) => self.streams.clear(),
+            (RequestType::DEVICE_OUT, request::SET_CONFIGURATION) => {
+                self.streams.hold(transfer.id, |_| true);
+            }
             (RequestType::INTERFACE_OUT, request::SET_INTERFACE) => {
                 let (device, interface) = (&self.device, setup.interface());
-                self.streams.retain(|address| {
+                self.streams.hold(transfer.id, |address| {
                     let found = device.as_ref().and_then(|device| device.endpoint(address));
-                    found.is_some_and(|found| found.interface != interface)
+                    found.is_none_or(|found| found.interface == interface)
                 });
             }
             _ => {}
@@ -284,9 +287,7 @@ impl Host {
     }
 
     fn submit(&mut self, guest_id: u64, origin: Origin, transfer: Transfer) {
-        let limits = self.codec.limits();
-        let bytes = self.in_flight.bytes().saturating_add(origin.bytes());
-        if self.pending() >= limits.max_in_flight || bytes > limits.max_in_flight_bytes {
+        if self.room().is_none_or(|room| origin.bytes() > room) {
             return self.reply(guest_id, origin, transfer.fail(Status::NO_MEMORY));
         }
         self.in_flight.push(transfer.id, guest_id, origin);
@@ -309,7 +310,12 @@ impl Host {
         };
         let status = StatusCode::from(status);
         if status == StatusCode::SUCCESS {
+            while let Some(stream) = self.streams.take_ended(completion.id) {
+                self.cancel_standing(stream.serial);
+            }
             self.follow(origin);
+        } else {
+            self.streams.resume(completion.id);
         }
         let short = u16::try_from(moved).unwrap_or(u16::MAX);
         let packet = match origin {
@@ -361,7 +367,7 @@ impl Host {
                 length: short,
                 data,
             },
-            Origin::Stream(_) => return,
+            Origin::Stream { .. } => return,
         };
         self.send(id, packet);
     }
@@ -399,28 +405,20 @@ impl Host {
             return;
         };
         stream.settle();
-        let (mut data, is_in) = match completion.actual {
-            Actual::In(data) => (data, true),
-            Actual::Out(_) => (Segments::new(), false),
-        };
-        let is_isochronous = matches!(stream.kind, StreamKind::Isochronous { .. });
-        let has_stopped = match completion.status {
-            Status::COMPLETED => false,
-            Status::STALL | Status::CANCELLED | Status::DISCONNECTED | Status::SHUTDOWN => true,
-            // Each packet has its own status, unless the transfer never was.
-            _ => is_isochronous && completion.packets.is_empty(),
-        };
-        if has_stopped {
+        if stream.ends_with(&completion) {
+            if stream.is_held() {
+                return;
+            }
             let packet = stream.status(StatusCode::STALL);
             let endpoint = stream.endpoint;
             self.cancel_standing(serial);
             self.streams.remove(endpoint);
             return self.send(0, packet);
         }
-        if !is_in {
+        let Actual::In(mut data) = completion.actual else {
             return;
-        }
-        if !is_isochronous {
+        };
+        if !matches!(stream.kind, StreamKind::Isochronous { .. }) {
             let limit = stream.bytes();
             let mut status = completion.status;
             if data.len() > limit {

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 use usb_descriptors::{Direction, EndpointAddress};
-use usb_transfer::{Endpoint, IsoPacket, Kind, Payload, Segments, Transfer, TransferId};
+use usb_transfer::{
+    Completion, Endpoint, IsoPacket, Kind, Payload, Segments, Status, Transfer, TransferId,
+};
 
 use crate::codec::{Packet, StatusCode};
 
@@ -40,11 +42,20 @@ pub(super) struct Stream {
     next_id: u64,
     /// OUT: packets that wait for their transfer.
     waiting: VecDeque<Segments>,
+    waiting_bytes: u64,
     /// OUT: half of the transfers' packets were there at once, and it has not run dry since.
     is_running: bool,
+    /// What is at the device and ends the stream if it succeeds: a configuration, or a setting of
+    /// its interface. Until then nothing is asked, and what is cancelled is nobody's.
+    held_by: Option<TransferId>,
+    /// Transfers in a row that failed.
+    failures: u8,
 }
 
 impl Stream {
+    /// So many in a row are no accident any more.
+    const MOST_FAILURES: u8 = 32;
+
     fn is_in(&self) -> bool {
         self.endpoint.direction() == Direction::In
     }
@@ -61,10 +72,44 @@ impl Stream {
         }
     }
 
-    /// Whether the device should get another transfer.
-    pub(super) fn is_due(&self) -> bool {
-        self.standing < self.transfers
-            && (self.is_in() || self.is_running && self.waiting.len() >= self.packets())
+    /// Whether the device should get another transfer, where it may bring so many bytes more. Those
+    /// that it carries are counted already.
+    fn is_due(&self, room: u64) -> bool {
+        let most = u64::from(self.bytes).saturating_mul(self.packets() as u64);
+        self.held_by.is_none()
+            && self.standing < self.transfers
+            && if self.is_in() {
+                most <= room
+            } else {
+                self.is_running && self.waiting.len() >= self.packets()
+            }
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        self.held_by.is_some()
+    }
+
+    /// Whether a transfer that ended so is the last: it says so, or never was, or is one of many
+    /// that failed.
+    pub(super) fn ends_with(&mut self, completion: &Completion) -> bool {
+        if completion.status == Status::COMPLETED {
+            self.failures = 0;
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
+        match completion.status {
+            Status::STALL
+            | Status::CANCELLED
+            | Status::DISCONNECTED
+            | Status::SHUTDOWN
+            | Status::INVALID
+            | Status::NO_MEMORY => true,
+            // Each packet has its own status.
+            _ if matches!(self.kind, StreamKind::Isochronous { .. }) => {
+                completion.packets.is_empty()
+            }
+            _ => self.failures >= Self::MOST_FAILURES,
+        }
     }
 
     /// The next standing transfer.
@@ -84,6 +129,7 @@ impl Stream {
                     .collect();
                 let lengths = data.iter().map(|one| u32::try_from(one.len()).unwrap_or(0));
                 let (list, length) = iso_packets(lengths);
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(length.into());
                 let payload = Payload::Out(joined(data, length as usize));
                 Transfer::new(id, self.endpoint, Kind::Isochronous(list), payload)
             }
@@ -102,11 +148,14 @@ impl Stream {
         }
     }
 
-    /// Takes a packet for an OUT endpoint. While the device is behind by all that its transfers
-    /// hold once more, what comes is dropped: late sound is worse than none.
-    pub(super) fn feed(&mut self, data: Segments) {
+    /// Takes a packet for an OUT endpoint, where it may hold so many bytes more. While the device is
+    /// behind by all that its transfers hold once more, what comes is dropped: late sound is worse
+    /// than none. So is what the endpoint cannot move in an interval.
+    pub(super) fn feed(&mut self, data: Segments, room: u64) {
         let all = self.packets().saturating_mul(self.transfers);
-        if self.waiting.len() < all {
+        let length = data.len() as u64;
+        if self.waiting.len() < all && data.len() <= self.bytes() && length <= room {
+            self.waiting_bytes = self.waiting_bytes.saturating_add(length);
             self.waiting.push_back(data);
         }
         if self.waiting.len() >= all.div_ceil(2).max(self.packets()) {
@@ -234,14 +283,14 @@ impl Streams {
         stream: u32,
         bytes: u32,
         transfers: u8,
-        limit: u32,
+        limit: u64,
     ) -> bool {
         let together = u64::from(bytes).saturating_mul(transfers.into());
         let whole = bytes.checked_rem(endpoint.max_packet_size.into()) == Some(0);
         let fits = (1..=Self::MOST_TRANSFERS).contains(&transfers)
             && bytes > 0
             && whole
-            && together <= u64::from(limit);
+            && together <= limit;
         if fits {
             self.start(endpoint, StreamKind::Bulk { stream }, bytes, transfers);
         }
@@ -265,7 +314,10 @@ impl Streams {
             standing: 0,
             next_id: 0,
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             is_running: false,
+            held_by: None,
+            failures: 0,
         });
     }
 
@@ -287,20 +339,52 @@ impl Streams {
         Some(self.streams.remove(at))
     }
 
-    pub(super) fn retain(&mut self, mut stays: impl FnMut(EndpointAddress) -> bool) {
-        self.streams.retain(|stream| stays(stream.endpoint));
+    /// A request is at the device that ends some of them if it succeeds.
+    pub(super) fn hold(&mut self, by: TransferId, ends: impl Fn(EndpointAddress) -> bool) {
+        for stream in &mut self.streams {
+            if ends(stream.endpoint) {
+                stream.held_by.get_or_insert(by);
+            }
+        }
+    }
+
+    /// It failed: they go on.
+    pub(super) fn resume(&mut self, by: TransferId) {
+        for stream in &mut self.streams {
+            if stream.held_by.take_if(|held_by| *held_by == by).is_some() {
+                stream.failures = 0;
+            }
+        }
+    }
+
+    /// It succeeded: takes one of those that it ends.
+    pub(super) fn take_ended(&mut self, by: TransferId) -> Option<Stream> {
+        let mut streams = self.streams.iter();
+        let at = streams.position(|stream| stream.held_by == Some(by))?;
+        Some(self.streams.remove(at))
+    }
+
+    /// Packets that wait for a transfer.
+    pub(super) fn waiting(&self) -> usize {
+        self.streams.iter().map(|stream| stream.waiting.len()).sum()
+    }
+
+    /// Their bytes.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.waiting_bytes).sum()
     }
 
     pub(super) fn clear(&mut self) {
         self.streams.clear();
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.streams.iter().any(Stream::is_due)
+    pub(super) fn is_due(&self, room: u64) -> bool {
+        self.streams.iter().any(|stream| stream.is_due(room))
     }
 
-    pub(super) fn next_due(&mut self) -> Option<&mut Stream> {
-        self.streams.iter_mut().find(|stream| stream.is_due())
+    pub(super) fn next_due(&mut self, room: u64) -> Option<&mut Stream> {
+        let mut streams = self.streams.iter_mut();
+        streams.find(|stream| stream.is_due(room))
     }
 }
 
