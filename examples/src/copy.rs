@@ -22,9 +22,6 @@ pub struct DiskCopy {
     pub resume: bool,
 }
 
-/// What is read again of a file that is continued, to see that it belongs to the disk.
-const OVERLAP: u64 = 1 << 20;
-
 impl DiskCopy {
     /// Copies the disk that `open` gives to the file; `peer` is who has it, for messages.
     ///
@@ -50,17 +47,23 @@ impl DiskCopy {
             })
         };
         // Without a mistake in its name, and without a file where there is no disk.
-        let resumed = self.resume.then(|| open_for_update(&self.file)).transpose();
-        let resumed = resumed.map_err(mistake)?;
-        if resumed.is_none() && self.file.symlink_metadata().is_ok() {
+        let resumed = if self.resume {
+            match open_for_update(&self.file, false) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                result => Some(result.map_err(mistake)?),
+            }
+        } else if self.file.symlink_metadata().is_ok() {
             return Err(mistake(io::ErrorKind::AlreadyExists.into()));
-        }
+        } else {
+            None
+        };
         let failed = |error| interrupted(peer, &error, 0);
         let mut host = open().map_err(failed)?;
         let descriptors = host.enumerate().map_err(failed)?;
         let is_new = resumed.is_none();
         let file = match resumed {
             Some(file) => file,
+            None if self.resume => open_for_update(&self.file, true).map_err(mistake)?,
             None => File::create_new(&self.file).map_err(mistake)?,
         };
         let length = file.metadata().map_err(mistake)?.len();
@@ -86,9 +89,7 @@ impl DiskCopy {
             progress.show(offset);
             Ok(())
         };
-        // Rounded down, since a write may have been cut anywhere.
-        let start = (length / OVERLAP).saturating_sub(1) * OVERLAP;
-        let result = host.use_disk(&descriptors, &mut ReadDisk::new(start, sink));
+        let result = host.use_disk(&descriptors, &mut ReadDisk::new(sink));
         drop(progress);
         if is_new && done == 0 && result.is_err() {
             // Nothing to go on with.
@@ -140,11 +141,11 @@ impl DiskCopy {
     }
 }
 
-fn open_for_update(path: &Path) -> io::Result<File> {
+fn open_for_update(path: &Path, may_be_new: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
+        .create(may_be_new)
         .truncate(false)
         .open(path)
 }

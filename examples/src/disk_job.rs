@@ -30,25 +30,25 @@ fn blocks_of_piece(unit: &Unit, left: u64) -> u32 {
     u32::try_from(left).map_or(piece, |left| left.min(piece))
 }
 
-/// Reads a disk from some offset on, in order, and hands each piece with its offset to a sink.
+/// Reads a disk, in order, and hands each piece with its offset to a sink.
 #[derive(Debug)]
 pub struct ReadDisk<S> {
     sink: S,
-    /// Where to begin.
-    start: u64,
-    /// The offset of what comes next, and the block to ask for next.
-    under_way: Option<(u64, u64)>,
+    /// The offset of what comes next.
+    offset: u64,
+    /// The block to ask for next.
+    next: u64,
     /// Pieces that were asked for.
     due: usize,
 }
 
 impl<S: FnMut(&Unit, u64, Segments) -> io::Result<()>> ReadDisk<S> {
-    /// Begins with the block at `start` or around it.
-    pub const fn new(start: u64, sink: S) -> Self {
+    /// Begins with the first block.
+    pub const fn new(sink: S) -> Self {
         Self {
             sink,
-            start,
-            under_way: None,
+            offset: 0,
+            next: 0,
             due: 0,
         }
     }
@@ -56,21 +56,17 @@ impl<S: FnMut(&Unit, u64, Segments) -> io::Result<()>> ReadDisk<S> {
 
 impl<S: FnMut(&Unit, u64, Segments) -> io::Result<()>> DiskJob for ReadDisk<S> {
     fn advance(&mut self, disk: &mut Initiator, unit: &Unit) -> Result<bool, HostError> {
-        let first = self.start / u64::from(unit.block_size);
-        let (offset, next) = self
-            .under_way
-            .get_or_insert((first * u64::from(unit.block_size), first));
         while let Some((_, result)) = disk.result() {
             let data = result?;
             let length = data.len() as u64;
-            (self.sink)(unit, *offset, data).map_err(HostError::Local)?;
-            *offset += length;
+            (self.sink)(unit, self.offset, data).map_err(HostError::Local)?;
+            self.offset += length;
             self.due -= 1;
         }
-        while self.due < AHEAD && *next < unit.blocks {
-            let blocks = blocks_of_piece(unit, unit.blocks - *next);
-            disk.read(*next, blocks);
-            *next += u64::from(blocks);
+        while self.due < AHEAD && self.next < unit.blocks {
+            let blocks = blocks_of_piece(unit, unit.blocks - self.next);
+            disk.read(self.next, blocks);
+            self.next += u64::from(blocks);
             self.due += 1;
         }
         Ok(self.due == 0)

@@ -212,7 +212,7 @@ where
         device: &DeviceDescriptors,
         mut sink: impl FnMut(u64, Segments),
     ) -> Result<Unit, HostError> {
-        let mut job = ReadDisk::new(0, |_: &Unit, offset, data| {
+        let mut job = ReadDisk::new(|_: &Unit, offset, data| {
             sink(offset, data);
             Ok(())
         });

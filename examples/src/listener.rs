@@ -64,6 +64,9 @@ impl Listener {
     /// The address is not this machine's, or somebody has it.
     pub fn bind(address: &Address) -> io::Result<Self> {
         Self::try_to_bind(address).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse if is_something_else(address) => {
+                explained(&error, "what is there is no socket")
+            }
             io::ErrorKind::AddrInUse => explained(&error, "somebody listens there already"),
             io::ErrorKind::AddrNotAvailable => {
                 explained(&error, "this machine does not have that address")
@@ -206,11 +209,19 @@ impl Drop for Listener {
     }
 }
 
+/// At the path of a Unix socket is a file of another type.
+fn is_something_else(address: &Address) -> bool {
+    matches!(address, Address::Unix(path) if !is_socket(path))
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|entry| entry.file_type().is_socket())
+}
+
 /// A server that was killed leaves the path of its socket behind.
 fn remove_unserved(path: &Path) -> io::Result<()> {
-    let is_socket = fs::metadata(path).is_ok_and(|entry| entry.file_type().is_socket());
     let served = || Address::Unix(path.into()).connect();
-    match is_socket.then(served) {
+    match is_socket(path).then(served) {
         Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path)
         }
@@ -264,12 +275,18 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
         let all = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix
+        let prefix: u8 = prefix
             .map_or(Ok(all), str::parse)
             .map_err(|_| NetworkError)?;
-        (prefix <= all)
-            .then_some(Self { address, prefix })
-            .ok_or(NetworkError)
+        if prefix > all {
+            return Err(NetworkError);
+        }
+        let canonical = address.to_canonical();
+        let (address, prefix) = match prefix.checked_sub(all - 32) {
+            Some(prefix) if canonical.is_ipv4() => (canonical, prefix),
+            _ => (address, prefix),
+        };
+        Ok(Self { address, prefix })
     }
 }
 
@@ -298,6 +315,10 @@ mod tests {
         assert!(!contains("127.0.0.1/32", "127.0.0.2"));
         assert!(contains("127.0.0.1/31", "127.0.0.0"));
         assert!(contains("127.0.0.0/8", "::ffff:127.9.9.9"));
+        assert!(contains("::ffff:127.0.0.1", "127.0.0.1"));
+        assert!(contains("::ffff:127.0.0.0/104", "::ffff:127.9.9.9"));
+        assert!(!contains("::ffff:127.0.0.0/104", "128.0.0.1"));
+        assert!(!contains("::ffff:127.0.0.1/0", "127.0.0.1"));
         assert!(contains("fe80::/10", "febf::1"));
         assert!(!contains("fe80::/10", "fec0::1"));
         assert!(contains("::/0", "2001:db8::1"));

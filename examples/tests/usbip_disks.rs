@@ -73,6 +73,11 @@ fn devices_are_listed_described_and_read() {
     let read = ["read", &address, "1-3", "--output", &none];
     fails(CLIENT, &read, 1, "no mass storage");
     assert!(fs::metadata(&none).is_err());
+    for wrong in ["1-3", "9-9"] {
+        let read = ["read", &address, wrong, "--output", &none, "--resume"];
+        fails(CLIENT, &read, 1, "");
+        assert!(fs::metadata(&none).is_err());
+    }
     fails(
         CLIENT,
         &["read", &address, "1-1", "--output", "/"],
@@ -148,6 +153,13 @@ fn reading_goes_on_where_it_was_killed() {
     let resume = ["read", &address, "1-1", "--output", &other, "--resume"];
     fails(CLIENT, &resume, 2, "is not the beginning of this disk");
     assert!(fs::read(&other).unwrap() == before);
+    // Only its first byte is another's.
+    let mut near = fs::read(&image).unwrap();
+    near.truncate(5_000_000);
+    near[0] ^= 1;
+    fs::write(&other, &near).unwrap();
+    fails(CLIENT, &resume, 2, "is not the beginning of this disk");
+    assert!(fs::read(&other).unwrap() == near);
     File::options()
         .write(true)
         .open(&copy)

@@ -63,6 +63,9 @@ fn a_bad_command_line_is_refused() {
         (&[&disk, &disk], "in use by another process"),
         (&["--wrong"], "invalid option '--wrong'"),
         (&["what"], "unexpected argument \"what\""),
+        (&["list", "--bogus"], "list: invalid option '--bogus'"),
+        (&["list", "extra"], "list: unexpected argument \"extra\""),
+        (&[&disk, "list"], "unexpected argument \"list\""),
         (&[&disk, "--listen", "3240"], "an address is tcp:HOST:PORT"),
         (
             &[&disk, "--connect=tcp:a", "--listen=tcp:b"],
@@ -194,6 +197,15 @@ fn a_unix_socket_serves_and_is_taken_over_from_a_server_that_was_killed() {
     same(&image, &copy);
     server.ends_well();
     assert!(!Path::new(&folder.path("socket")).exists());
+
+    let address = format!("unix:{other}");
+    fails(
+        SERVER,
+        &["--listen", &address, "--disk", &image],
+        1,
+        "what is there is no socket",
+    );
+    assert!(Path::new(&other).exists());
 }
 
 #[test]
@@ -224,7 +236,7 @@ fn a_server_that_dials_offers_one_device_after_the_other() {
         let image = fs::read(image).unwrap();
         let device = host.enumerate().unwrap();
         let mut matches = 0;
-        let mut read = ReadDisk::new(0, |_: &_, offset, data: usb_transfer::Segments| {
+        let mut read = ReadDisk::new(|_: &_, offset, data: usb_transfer::Segments| {
             let data = data.to_bytes();
             let at = usize::try_from(offset).unwrap();
             matches += usize::from(image[at..at + data.len()] == data[..]);

@@ -25,7 +25,7 @@ head -c 5M /dev/urandom >input
 usbip-client write tcp:127.0.0.1 usbip-vudc.0 --input input
 cmp -n $((5 << 20)) input disk.img
 cmp -i $((5 << 20)) before.img disk.img
-# Only what differs is written: the first part, which is again what it was.
+# The first part is again what it was, and the rest is on the disk already.
 dd if=before.img of=input bs=1M count=3 conv=notrunc status=none
 usbip-client write tcp:127.0.0.1 usbip-vudc.0 --input input --resume
 cmp -n $((5 << 20)) input disk.img

@@ -35,8 +35,8 @@ These need neither root nor a kernel module. With vhci_hcd, as root:
        usbip-client detach PORT                end it
 
 Options:
-  --resume       go on where it was interrupted: read appends to FILE, write leaves out what is
-                 on the disk already
+  --resume       go on where it was interrupted: read compares what FILE has, and appends to it;
+                 write leaves out what is on the disk already
   --allow CIDR   let TCP servers in from this network only, such as 192.168.0.0/16; repeatable
   --port N       the port of vhci_hcd [default: the first free one]
   --reconnect    stay, and attach the device again whenever the server comes back

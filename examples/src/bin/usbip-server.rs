@@ -91,6 +91,7 @@ impl Command {
         let (mut allowed, mut devices) = (Vec::new(), Devices::default());
         let mut watched = Vec::new();
         let mut arguments = lexopt::Parser::from_args(arguments);
+        let mut is_first = true;
         while let Some(argument) = arguments.next()? {
             match argument {
                 Short('h') | Long("help") => return Ok(Self::Help),
@@ -98,7 +99,7 @@ impl Command {
                 Long("listen") => listen = Some(arguments.value()?.parse()?),
                 Long("connect") => connect = Some(arguments.value()?.parse()?),
                 Long("watch") => watched.push(arguments.value()?.parse()?),
-                Value(word) if word == "list" => return Ok(Self::List),
+                Value(word) if is_first && word == "list" => return Self::list(arguments),
                 Long("allow") => allowed.push(arguments.value()?.parse()?),
                 Long(option) => {
                     let option = option.to_owned();
@@ -108,6 +109,7 @@ impl Command {
                 }
                 _ => return Err(argument.unexpected()),
             }
+            is_first = false;
         }
         let place = match (listen, connect) {
             (Some(_), Some(_)) => return Err("--listen and --connect exclude each other".into()),
@@ -129,6 +131,16 @@ impl Command {
             devices,
             watched,
         })))
+    }
+
+    /// Nothing more is said of what there is.
+    fn list(mut rest: lexopt::Parser) -> Result<Self, lexopt::Error> {
+        Ok(match rest.next()? {
+            None => Self::List,
+            Some(Short('h') | Long("help")) => Self::Help,
+            Some(Short('V') | Long("version")) => Self::Version,
+            Some(argument) => return Err(format!("list: {}", argument.unexpected()).into()),
+        })
     }
 }
 

@@ -36,8 +36,8 @@ Options:
                   product, release, and 1 to allow or 0 to deny; -1 is any; rules are joined by |
   --capabilities BITS
                   what to say that it can do, to see how it does with less [default: 0xff]
-  --resume        go on where it was interrupted: read appends to FILE, write leaves out what is
-                  on the disk already
+  --resume        go on where it was interrupted: read compares what FILE has, and appends to it;
+                  write leaves out what is on the disk already
   --port N        the port of vhci_hcd [default: the first free one]
   --sysfs FOLDER  where sysfs is mounted [default: /sys]
   -h, --help      print this
