@@ -89,11 +89,23 @@ impl Origins {
         })
     }
 
-    /// The device is about to go from the port, whoever has told where it is from.
-    pub fn forget(&self, port: u16) {
-        // What is not there need not go, and the folder stays as long as there are others.
-        let _ = fs::remove_file(self.file(port));
+    /// The device goes from the port by `detach`, whoever has told where it is from. That is taken
+    /// away before, and is there again, the same [`Record`], if the device stays.
+    ///
+    /// # Errors
+    /// Those of `detach`.
+    pub fn forget<E>(&self, port: u16, detach: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let (file, taken) = (self.file(port), self.own_file(port));
+        // What is not there need not go.
+        let is_taken = fs::rename(&file, &taken).is_ok();
+        let detached = detach();
+        if is_taken && detached.is_err() {
+            let _ = renameat_with(CWD, &taken, CWD, &file, RenameFlags::NOREPLACE);
+        }
+        // Unless it went back; and the folder stays as long as there are others.
+        let _ = fs::remove_file(&taken);
         let _ = fs::remove_dir(&self.folder);
+        detached
     }
 
     /// The device that this was written of has gone; the port may have another already.
@@ -268,9 +280,18 @@ mod tests {
         assert_eq!(told(3), "usbip://server:3240/1-1.4");
         origins.record(4, &at("vsock:2:3240")).unwrap();
         assert_eq!(told(4), "usbip://vsock:2:3240/1-1.4");
-        origins.forget(3);
+        let mut seen = None;
+        let detached = origins.forget(3, || {
+            seen = origins.of(3);
+            Ok::<_, ()>(())
+        });
+        assert_eq!((detached, seen), (Ok(()), None));
         assert_eq!(folder.names(), ["port4"]);
-        origins.forget(4);
+        let before = origins.find(4);
+        assert_eq!(origins.forget(4, || Err("busy")), Err("busy"));
+        assert!(before.is_some() && origins.find(4) == before);
+        assert_eq!(folder.names(), ["port4"]);
+        origins.forget(4, || Ok::<_, ()>(())).unwrap();
         assert!(!folder.0.exists());
     }
 

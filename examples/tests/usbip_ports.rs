@@ -80,6 +80,15 @@ fn a_device_is_attached_listed_and_detached() {
     fs::write(folder.path("state/port0"), "server 3240 3-1\n").unwrap();
     let ports = succeeds(CLIENT, &["ports", &sysfs, &state]);
     assert_eq!(ports, format!("{device}  from usbip://server:3240/3-1\n"));
+    // As long as it cannot be detached, it is told where it is from.
+    let controller = folder.path("devices/platform/vhci_hcd.0/detach");
+    fs::remove_file(&controller).unwrap();
+    fs::create_dir(&controller).unwrap();
+    fails(CLIENT, &["detach", "0", &sysfs, &state], 1, "port 0: ");
+    let ports = succeeds(CLIENT, &["ports", &sysfs, &state]);
+    assert_eq!(ports, format!("{device}  from usbip://server:3240/3-1\n"));
+    fs::remove_dir(&controller).unwrap();
+    fs::write(&controller, "").unwrap();
     succeeds(CLIENT, &["detach", "0", &sysfs, &state]);
     assert_eq!(folder.vhci("detach"), "0");
     assert!(fs::metadata(folder.path("state/port0")).is_err());

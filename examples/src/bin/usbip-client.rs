@@ -332,10 +332,8 @@ fn detach(kernel: &Kernel, port: u16) -> Result<(), Failure> {
     }
     // Held until it is detached; a disk that cannot be flushed is detached all the same.
     let synced = vhci.sync(disks);
-    // Before, since afterwards the port may be another's.
-    kernel.origins.forget(port);
-    vhci.detach(port)
-        .map_err(|error| Failure::Failed(format!("port {port}: {error}")))?;
+    let detached = kernel.origins.forget(port, || vhci.detach(port));
+    detached.map_err(|error| Failure::Failed(format!("port {port}: {error}")))?;
     synced.map(|_| ()).map_err(|error| {
         Failure::Failed(format!(
             "port {port}: detached, but what was written last may be lost: {error}"
