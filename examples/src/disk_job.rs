@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use msc_bot::{Initiator, ScsiError, Unit};
 use usb_transfer::{Completion, Frontend, HostEvent, Segments};
 
-use crate::{HostError, Store};
+use crate::{Host, HostError, Store};
 
-/// Something to be done with a disk, by [`Host::use_disk`](crate::Host::use_disk).
+/// Something to be done with a disk, by [`Host::use_disk`].
 pub trait DiskJob {
     /// Takes the results that are there and asks for more. Called once the disk is known, and
     /// whenever something was done. `true`: all is done.
@@ -17,6 +18,11 @@ pub trait DiskJob {
     /// # Errors
     /// The job cannot go on.
     fn advance(&mut self, disk: &mut Initiator, unit: &Unit) -> Result<bool, HostError>;
+
+    /// For how long not a byte may come or go.
+    fn patience(&self) -> Duration {
+        Host::PATIENCE
+    }
 }
 
 /// Bytes that are asked for at once.
@@ -178,6 +184,11 @@ impl<S: Store, P: FnMut(u64)> DiskJob for WriteDisk<S, P> {
         }
         Ok(self.is_flushed)
     }
+
+    /// All that was written may go to a slow medium only when it is flushed.
+    fn patience(&self) -> Duration {
+        const { Duration::from_secs(300) }
+    }
 }
 
 fn is_same(pieces: Segments, whole: &[u8]) -> bool {
@@ -207,6 +218,10 @@ impl<'a, J: DiskJob> DiskUser<'a, J> {
             outcome: None,
             is_over: false,
         }
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.job.patience()
     }
 
     /// What became of it, once.

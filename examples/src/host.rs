@@ -1,6 +1,7 @@
 //! The user of a device at the far end of a wire: a host without a kernel.
 
 use std::io;
+use std::time::Duration;
 
 use msc_bot::{Initiator, NoMassStorage, ScsiError, Unit};
 use thiserror::Error;
@@ -48,6 +49,9 @@ pub enum HostError {
     /// The usbredir host broke the protocol, or the connection failed.
     #[error(transparent)]
     GuestStream(#[from] StreamError<usbredir_proto::ProtocolError>),
+    /// For so long not a byte came or went, though an answer was due.
+    #[error("no answer for {} s", .0.as_secs())]
+    Silent(Duration),
     /// The device does not tell its descriptors.
     #[error("the device's descriptors cannot be read: {0}")]
     Descriptors(Status),
@@ -77,6 +81,9 @@ impl From<io::Error> for HostError {
 }
 
 impl Host {
+    /// For how long a peer may say nothing that owes an answer.
+    pub const PATIENCE: Duration = Duration::from_secs(30);
+
     /// Imports a device from the USB/IP server at the far end.
     ///
     /// # Errors
@@ -152,15 +159,28 @@ where
         (self.stream, self.device)
     }
 
-    /// Lets a frontend use the device until `result` finds in it what is wanted.
+    /// Lets a frontend use the device until `result` finds in it what is wanted, however long that
+    /// takes: a keyboard says nothing until somebody types.
     ///
     /// # Errors
     /// The connection ended before.
     pub fn drive<F: Frontend, T>(
         &mut self,
         frontend: &mut F,
-        mut result: impl FnMut(&mut F) -> Option<T>,
+        result: impl FnMut(&mut F) -> Option<T>,
     ) -> Result<T, HostError> {
+        self.drive_with(frontend, result, |_| None)
+    }
+
+    /// The same, as long as no time passes, longer than `patience` of the frontend, in which not a
+    /// byte comes or goes. Time that this side spends does not count.
+    fn drive_with<F: Frontend, T>(
+        &mut self,
+        frontend: &mut F,
+        mut result: impl FnMut(&mut F) -> Option<T>,
+        patience: impl Fn(&F) -> Option<Duration>,
+    ) -> Result<T, HostError> {
+        let (mut moved, mut limit) = (None, None);
         loop {
             tick(&self.sleeper, &mut self.device);
             exchange(frontend, &mut self.device);
@@ -174,33 +194,44 @@ where
                 self.stream.result(&mut self.device)?;
                 return Err(HostError::Gone);
             }
-            self.sleeper
-                .sleep([&mut self.stream], self.device.next_frame())?;
+            if moved != Some(self.stream.moved()) {
+                moved = Some(self.stream.moved());
+                limit = patience(frontend).map(|time| (self.sleeper.after(time), time));
+            } else if let Some((until, time)) = limit {
+                if self.sleeper.now() >= until {
+                    return Err(HostError::Silent(time));
+                }
+            }
+            let limit = limit.map(|(until, _)| until);
+            let until = self.device.next_frame().into_iter().chain(limit).min();
+            self.sleeper.sleep([&mut self.stream], until)?;
         }
     }
 
     /// Reads all descriptors.
     ///
     /// # Errors
-    /// The device does not give them, or the connection ended.
+    /// The device does not give them, nothing came for [`Host::PATIENCE`], or the connection ended.
     pub fn enumerate(&mut self) -> Result<DeviceDescriptors, HostError> {
         let mut enumerator = Enumerator::new(self.speed);
-        self.drive(&mut enumerator, Enumerator::result)?
+        let patience = |_: &_| Some(Host::PATIENCE);
+        self.drive_with(&mut enumerator, Enumerator::result, patience)?
             .map_err(HostError::Descriptors)
     }
 
     /// Does something with a disk.
     ///
     /// # Errors
-    /// The device is no disk, does not do what it is asked, or the connection ended; or the job
-    /// itself failed.
+    /// The device is no disk, does not do what it is asked, nothing came for as long as the job
+    /// has patience, or the connection ended; or the job itself failed.
     pub fn use_disk(
         &mut self,
         device: &DeviceDescriptors,
         job: &mut impl DiskJob,
     ) -> Result<Unit, HostError> {
         let mut user = DiskUser::new(Initiator::new(device)?, job);
-        self.drive(&mut user, DiskUser::outcome)?
+        let patience = |user: &DiskUser<'_, _>| Some(user.patience());
+        self.drive_with(&mut user, DiskUser::outcome, patience)?
     }
 
     /// Reads a whole disk, in order, and hands each piece with its offset to `sink`.

@@ -51,6 +51,8 @@ pub struct Stream {
     wants: Wants,
     /// The socket took less than it was given, and `poll` has not yet said that it takes more.
     full: bool,
+    /// Bytes received and sent.
+    moved: u64,
     end: End,
     failure: Option<io::Error>,
 }
@@ -106,6 +108,7 @@ impl Stream {
                 write: false,
             },
             full: false,
+            moved: 0,
             end: End::NotYet,
             failure: None,
         })
@@ -198,7 +201,10 @@ impl Stream {
                 self.send(&many[..count])
             };
             match sent {
-                Ok(count) => tx.advance(count),
+                Ok(count) => {
+                    self.moved = self.moved.wrapping_add(count as u64);
+                    tx.advance(count);
+                }
                 Err(error) => {
                     tx.clear();
                     self.lost(error);
@@ -247,9 +253,15 @@ impl Stream {
         });
         match received {
             Ok(0) => self.ended(),
-            Ok(_) | Err(Errno::AGAIN) => {}
+            Ok(count) => self.moved = self.moved.wrapping_add(count as u64),
+            Err(Errno::AGAIN) => {}
             Err(error) => self.lost(error),
         }
+    }
+
+    /// Bytes that were received and sent: another number, if anything was.
+    pub(crate) const fn moved(&self) -> u64 {
+        self.moved
     }
 
     /// What is to be waited for.

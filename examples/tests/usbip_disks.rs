@@ -13,10 +13,15 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
 
 use common::{ANYWHERE, Folder, Running, fails, same, serve_at, succeeds, until};
-use rustix::process::Signal;
+use examples::{DiskJob, Host, HostError, MemoryStore, ReadDisk, WriteDisk};
+use msc_bot::{Initiator, Unit};
+use rustix::process::{Pid, Signal, kill_process};
+use usb_transfer::Segments;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
@@ -168,6 +173,65 @@ fn reading_goes_on_where_it_was_killed() {
         .unwrap();
     let resume = ["read", &address, "1-1", "--output", &copy, "--resume"];
     fails(CLIENT, &resume, 2, "more than the disk has");
+}
+
+/// Reads a disk that may not be silent for a second.
+struct Hasty<S>(ReadDisk<S>);
+
+impl<S: FnMut(&Unit, u64, Segments) -> io::Result<()>> DiskJob for Hasty<S> {
+    fn advance(&mut self, disk: &mut Initiator, unit: &Unit) -> Result<bool, HostError> {
+        self.0.advance(disk, unit)
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+#[test]
+fn a_server_that_stops_answering_is_given_up() {
+    let folder = Folder::new("silent");
+    let image = folder.empty("disk", 40 << 20);
+    let (server, address) = serve(&["--disk", &image]);
+    let (address, bus_id) = (address.parse().unwrap(), "1-1".parse().unwrap());
+    let mut host = Host::open(&address, bus_id).unwrap();
+    let descriptors = host.enumerate().unwrap();
+    // What takes long on this side, or all in all, is not silence.
+    let mut is_first = true;
+    let mut reading = Hasty(ReadDisk::new(|_: &Unit, _, _| {
+        let pause = if is_first { 1500 } else { 50 };
+        is_first = false;
+        thread::sleep(Duration::from_millis(pause));
+        Ok(())
+    }));
+    host.use_disk(&descriptors, &mut reading).unwrap();
+
+    let pid = Pid::from_child(&server.child);
+    // Should it be waited for, the disk is read after all.
+    let _late = thread::spawn(move || {
+        thread::sleep(Duration::from_secs(20));
+        let _ = kill_process(pid, Signal::CONT);
+    });
+    let mut read = 0;
+    let mut reading = Hasty(ReadDisk::new(|_: &Unit, offset, _| {
+        server.signal(Signal::STOP);
+        read = offset;
+        Ok(())
+    }));
+    let error = host.use_disk(&descriptors, &mut reading).unwrap_err();
+    assert!(matches!(error, HostError::Silent(_)), "{error}");
+    assert_eq!(error.to_string(), "no answer for 1 s");
+    assert!(read < 39 << 20, "{read}");
+
+    // What is written may be flushed slowly.
+    let writing = WriteDisk::new(MemoryStore::new(vec![0; 512]), 512, false, |_| {});
+    assert!(
+        writing.patience() > Host::PATIENCE && ReadDisk::new(sink).patience() == Host::PATIENCE
+    );
+}
+
+fn sink(_: &Unit, _: u64, _: Segments) -> io::Result<()> {
+    Ok(())
 }
 
 #[test]

@@ -49,6 +49,9 @@ ADDR is tcp:HOST[:PORT], unix:PATH or vsock:CID:PORT. With --reconnect and liste
 flushes, detaches and ends. A disk that is not flushed within 5 s is detached all the same, and it is
 said that something may be lost.
 
+A server that owes read or tree an answer, and sends nothing for 30 s, is given up; one that write waits
+for, after 5 min, since a disk may flush slowly. A copy goes on with --resume.
+
 Exit status: 0 when it was done; 1 after a failure of network, server or device; 2 after a mistake,
 with nothing changed.";
 

@@ -47,6 +47,9 @@ ADDR is tcp:HOST:PORT, unix:PATH or vsock:CID:PORT; a host is usbredirect, usbre
 What is attached stays until Ctrl-C or SIGTERM, which flushes and detaches, or until the host takes
 the device away.
 
+A host that owes read or tree an answer, and sends nothing for 30 s, is given up; one that write waits
+for, after 5 min, since a disk may flush slowly. A copy goes on with --resume.
+
 Exit status: 0 when it was done; 1 after a failure of network, host or device; 2 after a mistake,
 with nothing changed.";
 
