@@ -255,4 +255,9 @@ fn each_rule_is_explained() {
         assert!(one.starts_with(&format!("{}: {}\n", rule.id(), rule.severity())));
         assert!(one.contains(rule.clause()) && all.contains(one.trim_end()));
     }
+    let all = json(&["--explain", "--json"], "");
+    assert_eq!(all.as_array().unwrap().len(), RULES.len());
+    let one = json(&["--explain", "--json", "interval"], "");
+    assert_eq!(one[0]["rule"], "interval");
+    assert_eq!(one.as_array().unwrap().len(), 1);
 }

@@ -108,6 +108,13 @@ impl<'a> Configuration<'a> {
         Ok(Self { layout, bytes })
     }
 
+    /// What stands behind a first descriptor that is no configuration or too short for its
+    /// fields, which mean nothing then; `None` where fewer than 9 bytes are there.
+    pub(crate) fn unread(bytes: &'a [u8]) -> Option<Self> {
+        let (layout, _) = ConfigurationLayout::ref_from_prefix(bytes).ok()?;
+        Some(Self { layout, bytes })
+    }
+
     /// All bytes, the configuration descriptor included, up to `wTotalLength` or the end.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {

@@ -8,33 +8,68 @@ use crate::{
 
 impl Linter<'_, '_> {
     pub(super) fn configuration(&mut self, bytes: &[u8]) {
-        let at = At::all(bytes);
-        let Ok(configuration) = Configuration::parse(bytes) else {
-            let found = u32::try_from(bytes.len()).ok();
-            let expected = u32::try_from(Configuration::LENGTH).ok();
-            self.find_values(&rules::LENGTH_TOO_SHORT, at, found, expected);
+        self.configuration_type(bytes);
+        let parsed = Configuration::parse(bytes);
+        let Some(configuration) = parsed.ok().or_else(|| Configuration::unread(bytes)) else {
+            self.alone(bytes);
             return;
         };
-        self.configuration_fields(&configuration, bytes);
+        if let Ok(readable) = parsed {
+            self.configuration_fields(&readable, bytes);
+        }
         self.run(configuration.bytes());
         let mut associations = 0u32;
         let mut seen_interface = false;
         for node in configuration.nodes() {
             let at = At::of(node.descriptor().bytes(), bytes);
-            seen_interface |= node.level() == Level::Interface;
-            self.node(&node, seen_interface, at);
             let kind = node.descriptor().descriptor_type();
+            seen_interface |= kind == Some(DescriptorType::INTERFACE);
+            self.node(&node, seen_interface, at);
             if kind == Some(DescriptorType::INTERFACE_ASSOCIATION) {
                 associations = associations.saturating_add(1);
             }
         }
         if associations > 16 {
-            self.find_values(&rules::TOO_MANY, at, Some(associations), Some(16));
+            self.find_values(
+                &rules::TOO_MANY,
+                At::all(bytes),
+                Some(associations),
+                Some(16),
+            );
         }
         self.endpoints(&configuration, bytes);
-        self.interfaces(&configuration, bytes);
+        let stated = parsed.ok().map(|readable| readable.interface_count());
+        self.interfaces(&configuration, stated, bytes);
         self.associations(&configuration, bytes);
         self.classes(&configuration, bytes);
+    }
+
+    fn configuration_type(&mut self, bytes: &[u8]) {
+        let [_, kind, ..] = *bytes else {
+            let (found, expected) = (bytes.len(), Configuration::LENGTH);
+            let (found, expected) = (u32::try_from(found).ok(), u32::try_from(expected).ok());
+            self.find_values(&rules::LENGTH_TOO_SHORT, At::all(bytes), found, expected);
+            return;
+        };
+        let (found, other) = (
+            DescriptorType(kind),
+            DescriptorType::OTHER_SPEED_CONFIGURATION,
+        );
+        let is_other = matches!(self.subject, Subject::OtherSpeed(_));
+        let (rule, expected) = if is_other {
+            (&rules::OTHER_SPEED_TYPE, other)
+        } else {
+            (&rules::CONFIGURATION_TYPE, DescriptorType::CONFIGURATION)
+        };
+        // Dumps have those of the other speed among the configurations.
+        if found != expected && (is_other || found != other) {
+            let at = At {
+                offset: 1,
+                length: 1,
+            };
+            let (found, expected) = (u32::from(kind), u32::from(expected.0));
+            self.find_values(rule, at, Some(found), Some(expected));
+        }
     }
 
     fn configuration_fields(&mut self, configuration: &Configuration<'_>, bytes: &[u8]) {
@@ -58,12 +93,6 @@ impl Linter<'_, '_> {
         let power = u32::from(configuration.max_power(self.speed));
         if power.saturating_sub(limit) >= unit {
             self.find_values(&rules::MAX_POWER, at(8), Some(power), Some(limit));
-        }
-        let is_other = matches!(self.subject, Subject::OtherSpeed(_));
-        let kind = bytes.get(1).copied().unwrap_or(0);
-        if is_other && kind != DescriptorType::OTHER_SPEED_CONFIGURATION.0 {
-            let found = Some(u32::from(kind));
-            self.find_values(&rules::OTHER_SPEED_TYPE, at(1), found, Some(7));
         }
         self.string_index(configuration.string(), at(6));
     }
@@ -100,6 +129,15 @@ impl Linter<'_, '_> {
         let Some(layout) = node.layout() else {
             return;
         };
+        if node.level() == Level::Configuration
+            && !matches!(
+                kind,
+                Some(DescriptorType::CONFIGURATION | DescriptorType::OTHER_SPEED_CONFIGURATION)
+            )
+        {
+            // It is something else, which has its finding.
+            return;
+        }
         self.layout(layout, descriptor.bytes(), at);
         if node.level() > Level::Configuration {
             for field in node.fields().filter(Field::is_string_index) {
@@ -110,7 +148,8 @@ impl Linter<'_, '_> {
         }
     }
 
-    fn interfaces(&mut self, configuration: &Configuration<'_>, bytes: &[u8]) {
+    /// With the number of interfaces that the configuration states, where that can be read.
+    fn interfaces(&mut self, configuration: &Configuration<'_>, stated: Option<u8>, bytes: &[u8]) {
         let mut numbers = ByteSet::default();
         for interface in configuration.interfaces() {
             let at = At::of(interface.own_bytes(), bytes);
@@ -132,8 +171,10 @@ impl Linter<'_, '_> {
             offset: 4,
             length: 1,
         };
-        let stated = u32::from(configuration.interface_count());
-        if numbers.len() != stated {
+        if let Some(stated) = stated
+            .map(u32::from)
+            .filter(|&stated| stated != numbers.len())
+        {
             let expected = Some(numbers.len());
             self.find_values(&rules::INTERFACE_COUNT, at, Some(stated), expected);
         }

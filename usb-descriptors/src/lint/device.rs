@@ -28,7 +28,7 @@ impl Linter<'_, '_> {
     }
 
     /// One descriptor that stands alone.
-    fn alone(&mut self, bytes: &[u8]) {
+    pub(super) fn alone(&mut self, bytes: &[u8]) {
         self.run(bytes);
         for descriptor in Descriptors::new(bytes).filter(Descriptor::is_complete) {
             if let Some(layout) = descriptor.descriptor_type().and_then(standard::layout) {

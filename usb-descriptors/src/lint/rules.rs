@@ -75,11 +75,12 @@ macro_rules! rules {
 }
 
 rules! {
-    LENGTH_BELOW_2 "length-below-2" Error: "a descriptor states a length below 2, so that what follows cannot be found", "USB 2.0, 9.5", "stops there, and takes what was before as the whole";
-    LENGTH_OVERRUN "length-overrun" Error: "a descriptor states more bytes than are left", "USB 2.0, 9.5", "stops there, and takes what was before as the whole";
+    LENGTH_BELOW_2 "length-below-2" Error: "a descriptor states a length below 2, so that what follows cannot be found", "USB 2.0, 9.5", "stops there, and takes what was before as the whole; refuses the device where it is the configuration's own";
+    LENGTH_OVERRUN "length-overrun" Error: "a descriptor states more bytes than are left", "USB 2.0, 9.5", "stops there, and takes what was before as the whole; refuses the device where it is the configuration's own";
     TRAILING_BYTES "trailing-bytes" Warning: "a single byte is left, too few for a descriptor", "USB 2.0, 9.5", "ignores it, with a notice";
-    LENGTH_TOO_SHORT "length-too-short" Error: "a descriptor is shorter than its kind", "USB 2.0, 9.5", "passes over interfaces, endpoints and associations that are too short; class drivers refuse or ignore theirs";
+    LENGTH_TOO_SHORT "length-too-short" Error: "a descriptor is shorter than its kind", "USB 2.0, 9.5", "passes over interfaces, endpoints and associations that are too short; refuses the device where a configuration is; class drivers refuse or ignore theirs";
     LENGTH_BEYOND_KNOWN "length-beyond-known" Info: "a descriptor has more bytes than are known of its kind", "USB 2.0, 9.5", "ignores the rest";
+    CONFIGURATION_TYPE "configuration-type" Error: "a configuration does not begin with a configuration descriptor", "USB 2.0, table 9-10", "refuses the device, with a notice";
     TOTAL_LENGTH_BEYOND "total-length-beyond" Error: "wTotalLength states more bytes than the device has", "USB 2.0, table 9-10", "takes what it got, and writes its length into the field";
     TOTAL_LENGTH_SHORT "total-length-short" Warning: "wTotalLength states fewer bytes than the device has", "USB 2.0, table 9-10", "never fetches the rest";
     NESTED_DESCRIPTOR "nested-descriptor" Error: "a device, configuration or other descriptor that is fetched alone stands inside a configuration", "USB 2.0, 9.4.3", "passes over devices and configurations, with a notice";
@@ -90,13 +91,13 @@ rules! {
     SETTING_GAP "setting-gap" Warning: "the alternate settings of an interface are not 0, 1, 2 and so on", "USB 2.0, table 9-12", "gives notice of each that is missing";
     ENDPOINT_COUNT "endpoint-count" Warning: "bNumEndpoints is not the number of endpoints", "USB 2.0, table 9-12", "counts them itself, with a notice";
     ENDPOINT_ZERO "endpoint-zero" Error: "endpoint 0 is described, which never has a descriptor", "USB 2.0, 9.6.6", "passes over it, with a notice";
-    ENDPOINT_ADDRESS "endpoint-address" Warning: "bits 6..4 of bEndpointAddress are set, which are reserved", "USB 2.0, table 9-13", "clears them";
+    ENDPOINT_ADDRESS "endpoint-address" Warning: "bits 6..4 of bEndpointAddress are set, which are reserved", "USB 2.0, table 9-13", "clears them, with a notice; older kernels, 6.1 among them, pass over the endpoint where bit 4 is set";
     ENDPOINT_DUPLICATE "endpoint-duplicate" Error: "an endpoint is described twice in one alternate setting, or by two interfaces", "USB 2.0, 9.6.5", "passes over the second, with a notice";
     ENDPOINT_TYPE "endpoint-type" Error: "low speed has neither bulk nor isochronous endpoints", "USB 2.0, 5.3.1.1", "makes a bulk endpoint an interrupt one, with a notice";
     PACKET_SIZE "packet-size" Error: "wMaxPacketSize is illegal for the endpoint's type at this speed", "USB 2.0, 5.5.3 to 5.8.3; USB 3.2, table 9-26", "cuts it to the largest that is legal; gives notice of bulk endpoints at high speed that have not 512";
     PACKET_SIZE_ZERO "packet-size-zero" Warning: "wMaxPacketSize of a periodic endpoint is 0 outside of alternate setting 0", "USB 2.0, 5.6.3", "gives notice of it";
     HIGH_BANDWIDTH "high-bandwidth" Error: "bits 12..11 of wMaxPacketSize are 3, or set where no more than one transaction exists", "USB 2.0, table 9-13", "masks them outside of periodic endpoints at high speed";
-    INTERVAL "interval" Warning: "bInterval is out of range, which at low speed begins at 10 ms", "USB 2.0, table 9-13 and 5.7.4; USB 3.2, table 9-26", "takes the nearest sensible value: 7 at high speed and above, 10 for interrupts below";
+    INTERVAL "interval" Warning: "bInterval is out of range, which at low speed begins at 10 ms", "USB 2.0, table 9-13 and 5.7.4; USB 3.2, table 9-26", "takes another: of interrupts 10 at low and full speed, above them 7 for 0 and else the power of two that is next below so many milliseconds; of isochronous endpoints 7 at high speed and 4 at others";
     BANDWIDTH_IN_SETTING_0 "bandwidth-in-setting-0" Warning: "an isochronous endpoint needs bandwidth in alternate setting 0, which is selected by default", "USB 2.0, 5.6.3", "takes it";
     ENDPOINT_ATTRIBUTES "endpoint-attributes" Warning: "bits of bmAttributes are set that mean nothing for the endpoint's type", "USB 2.0, table 9-13; USB 3.2, table 9-26", "looks at bits 1..0 alone; snd-usb-audio looks at the others";
     FEEDBACK_MISSING "feedback-missing" Warning: "an asynchronous isochronous OUT endpoint has no feedback endpoint", "USB 2.0, 5.12.4.2", "snd-usb-audio sends at the nominal rate, and drifts";

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use usb_descriptors::lint::Finding;
+use usb_descriptors::lint::{Finding, Rule};
 use usb_descriptors::{
     Asked, Configuration, Descriptors, DeviceBytes, Field, Layout, Level, Speed, StringDescriptor,
 };
@@ -89,18 +89,29 @@ fn strings(device: &DeviceBytes<'_>) -> String {
 fn finding(finding: &Finding) -> String {
     let number = |value: Option<u32>| value.map_or("null".into(), |value| value.to_string());
     format!(
-        "\n{{\"rule\":{},\"severity\":{},\"subject\":{},\"start\":{},\"end\":{},\
-         \"found\":{},\"expected\":{},\"explanation\":{},\"clause\":{},\"linux\":{}}}",
-        quoted(finding.rule.id()),
-        quoted(&finding.rule.severity().to_string()),
+        "\n{{{},\"subject\":{},\"start\":{},\"end\":{},\"found\":{},\"expected\":{}}}",
+        about(finding.rule),
         quoted(&finding.subject.to_string()),
         finding.range().start,
         finding.range().end,
         number(finding.found),
-        number(finding.expected),
-        quoted(finding.rule.explanation()),
-        quoted(finding.rule.clause()),
-        quoted(finding.rule.linux())
+        number(finding.expected)
+    )
+}
+
+/// What rules are about.
+pub(crate) fn rules(rules: &[&Rule]) -> String {
+    array(rules.iter().map(|rule| format!("\n{{{}}}", about(rule))))
+}
+
+fn about(rule: &Rule) -> String {
+    format!(
+        "\"rule\":{},\"severity\":{},\"explanation\":{},\"clause\":{},\"linux\":{}",
+        quoted(rule.id()),
+        quoted(&rule.severity().to_string()),
+        quoted(rule.explanation()),
+        quoted(rule.clause()),
+        quoted(rule.linux())
     )
 }
 

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Ok(Command::Version) => {
             say(concat!("describe ", env!("CARGO_PKG_VERSION"))).map(|()| false)
         }
-        Ok(Command::Explain(rule)) => explain(rule.as_deref()).map(|()| false),
+        Ok(Command::Explain { rule, json }) => explain(rule.as_deref(), json).map(|()| false),
         Ok(Command::Describe(options)) => describe(&options),
         Err(error) => Err(Failure::Mistake(format!("{error} (see describe --help)"))),
     };
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 enum Command {
     Help,
     Version,
-    Explain(Option<String>),
+    Explain { rule: Option<String>, json: bool },
     Describe(Options),
 }
 
@@ -97,7 +97,7 @@ impl Command {
         }
         if explain {
             let rule = source.map(OsString::into_string).transpose()?;
-            return Ok(Self::Explain(rule));
+            return Ok(Self::Explain { rule, json });
         }
         let source = source.ok_or("no device: say which, such as /sys/bus/usb/devices/1-1")?;
         Ok(Self::Describe(Options {
@@ -120,10 +120,20 @@ fn speed_of(name: &str) -> Result<Speed, &'static str> {
     })
 }
 
-fn explain(id: Option<&str>) -> Result<(), Failure> {
+fn explain(id: Option<&str>, json: bool) -> Result<(), Failure> {
+    let rules = match id {
+        Some(id) => {
+            let rule = Rule::by_id(id);
+            vec![rule.ok_or_else(|| Failure::Mistake(format!("there is no rule {id}")))?]
+        }
+        None => RULES.to_vec(),
+    };
+    if json {
+        return say(json::rules(&rules));
+    }
     let one = |rule: &Rule| {
         format!(
-            "{}: {}\n  {}.\n  said in: {}\n  Linux {}\n",
+            "{}: {}\n  {}.\n  said in: {}\n  Linux: {}\n",
             rule.id(),
             rule.severity(),
             rule.explanation(),
@@ -131,13 +141,7 @@ fn explain(id: Option<&str>) -> Result<(), Failure> {
             rule.linux()
         )
     };
-    let text = match id {
-        Some(id) => {
-            let rule = Rule::by_id(id);
-            one(rule.ok_or_else(|| Failure::Mistake(format!("there is no rule {id}")))?)
-        }
-        None => RULES.iter().map(|rule| one(rule)).collect(),
-    };
+    let text: String = rules.into_iter().map(one).collect();
     say(text.trim_end())
 }
 
