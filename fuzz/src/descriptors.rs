@@ -8,9 +8,9 @@
 use usb_descriptors::class::hid::ReportItems;
 use usb_descriptors::lint::{Subject, lint};
 use usb_descriptors::{
-    Bos, ClassCode, ClassDescriptor, Configuration, ConfigurationTree, Descriptor, Descriptors,
-    Device, DeviceBytes, DeviceLine, DeviceListing, DeviceQualifier, Endpoint, Fields, Interface,
-    Placement, Speed, StringDescriptor,
+    Asked, Bos, ClassCode, ClassDescriptor, Configuration, ConfigurationTree, Descriptor,
+    Descriptors, Device, DeviceBytes, DeviceLine, DeviceListing, DeviceQualifier, Endpoint, Fields,
+    Interface, LanguageId, Placement, Speed, StringBytes, StringDescriptor,
 };
 
 const SPEEDS: [Speed; 5] = [
@@ -57,24 +57,58 @@ fn walk(run: &[u8]) {
     assert!(descriptors.next().is_none());
 }
 
-/// The input as sysfs would have it.
+/// The input as sysfs would have it; and as a device says it that was asked for everything, once
+/// with all of it and once with only what cannot be absent.
 fn device(input: &[u8]) {
     let bytes = DeviceBytes::from_run(input);
-    let configurations: usize = bytes.each_configuration().map(<[u8]>::len).sum();
-    assert!(configurations <= input.len());
+    let configurations: Vec<&[u8]> = bytes.each_configuration().collect();
+    let length: usize = configurations.iter().map(|each| each.len()).sum();
+    assert!(length <= input.len());
+    listed(bytes);
+    let strings: Vec<StringBytes<'_>> = (0..8)
+        .zip(Descriptors::new(input))
+        .map(|(index, descriptor)| StringBytes {
+            index,
+            language: LanguageId::NONE,
+            bytes: descriptor.bytes(),
+        })
+        .collect();
+    let asked = bytes
+        .other_speed_configurations(&configurations)
+        .strings(&strings);
+    listed(asked.bos(Some(input)).qualifier(Some(input)));
+    listed(asked.bos(None).qualifier(None).strings(&[]));
+}
+
+fn listed(bytes: DeviceBytes<'_>) {
     for speed in SPEEDS {
         let _ = DeviceListing::new(bytes, speed).to_string();
         lint(bytes, speed, &mut |finding| {
             let subject = match finding.subject {
                 Subject::Configuration(index) => bytes.each_configuration().nth(index),
+                Subject::OtherSpeed(index) => bytes.each_other_speed().nth(index),
                 Subject::Device => bytes.device_bytes(),
-                _ => None,
+                Subject::Bos => said(bytes.bos_bytes()),
+                Subject::Qualifier => said(bytes.qualifier_bytes()),
+                Subject::String(index) => {
+                    let mut strings = bytes.known_strings().into_iter().flatten();
+                    let string = strings.find(|string| string.index == index);
+                    string.map(|string| string.bytes)
+                }
+                other => panic!("of what is this: {other}"),
             };
-            if let Some(subject) = subject {
-                assert!(finding.range().end <= subject.len(), "{finding}");
-            }
+            // Of a device that nobody described, that it is missing may still be told.
+            let length = subject.map_or(0, <[u8]>::len);
+            assert!(finding.range().end <= length, "{finding}");
             let _ = finding.to_string();
         });
+    }
+}
+
+fn said(asked: Asked<'_>) -> Option<&[u8]> {
+    match asked {
+        Asked::Bytes(bytes) => Some(bytes),
+        Asked::Unknown | Asked::Absent => None,
     }
 }
 
