@@ -57,7 +57,67 @@ judge() {
     port=$(sed -n 's/^port: //p' port)
     wait_until 20 port_free "$port" || fail "port $port is not free"
     dmesg | sed -n "/$marker\$/,\$p" >"$LAB_OUT/$cases-$rule-$speed.log"
-    cat found >>"$LAB_OUT/$cases-$rule-$speed.log"
+    unexplained "$marker" >silent
+    while read -r line; do
+        failures+=("$rule at $speed: no finding for '$line'")
+    done <silent
+    cat found silent >>"$LAB_OUT/$cases-$rule-$speed.log"
+}
+
+# What the kernel says of configurations, and the rules that may be broken then.
+notices=(
+    'has 1 excess byte => trailing-bytes'
+    'invalid descriptor of length [01], skipping remainder => length-below-2'
+    'invalid descriptor of length [0-9]+, skipping remainder => length-overrun'
+    'unexpected descriptor of type => nested-descriptor'
+    'invalid (interface|endpoint|interface association) descriptor of length [0-9]+, skipping => length-too-short'
+    'unable to read config index [0-9]+ descriptor/start: -61 => configuration-type'
+    'invalid descriptor for config index 0: type = 0x2, length = [01]$ => length-below-2'
+    'invalid descriptor for config index 0: type = 0x2, length = [2-8]$ => length-too-short'
+    'invalid descriptor for config index 0: type = 0x2, => length-overrun'
+    'config index [0-9]+ descriptor too short => total-length-beyond'
+    'config 0 descriptor\?\? => configuration-value-zero'
+    'interfaces?, different from the descriptor.s value => interface-count'
+    'has an invalid interface number|has no interface number => interface-number'
+    'has no altsetting => setting-gap'
+    'Duplicate descriptor for config => setting-duplicate'
+    'different from the interface descriptor.s value => endpoint-count'
+    'with address 0x[08]0, skipping => endpoint-zero'
+    'has a duplicate endpoint => endpoint-duplicate'
+    'with address 0x[0-9A-F]+, (changing to|skipping) => endpoint-address'
+    'has an invalid bInterval => interval'
+    'is Bulk; changing to Interrupt => endpoint-type'
+    'wMaxPacketSize 0 => packet-size-zero'
+    'has invalid maxpacket => packet-size|high-bandwidth'
+    'o SuperSpeed endpoint companion|invalid SuperSpeed endpoint companion => companion-missing'
+    'bMaxBurst => companion-burst'
+    'more than 65536 streams => companion-streams'
+    'Isoc endpoint has Mult|Isoc endpoint with Mult|soc endpoint has Mult => companion-mult'
+    'with wBytesPerInterval of 0 in => companion-bytes-zero'
+    'with wBytesPerInterval of => companion-bytes'
+    'SuperSpeedPlus isoc endpoint companion => plus-companion'
+    'referenced by multiple IADs => association-overlap'
+    'no configurations => no-configuration'
+    'too many |found more Interface Association => too-many'
+)
+
+# unexplained MARKER: what the kernel said of configurations since, and nothing in `found` says.
+unexplained() {
+    local line notice
+    local is_about='usb [0-9-]+: .*(config|endpoint|descriptor|interface|IAD|too many)'
+    # Of the device and what it is asked for beside; and that nothing comes of a configuration.
+    local is_other="device descriptor|BOS descriptor|language id|configurations, error|can't set config"
+    dmesg | sed -n "/$1\$/,\$p" |
+        while read -r line; do
+            [[ $line =~ $is_about && ! $line =~ $is_other ]] || continue
+            for notice in "${notices[@]}"; do
+                if [[ $line =~ ${notice% => *} ]]; then
+                    grep -qE "^(error|warning|info): (${notice##* => }):" found && continue 2
+                    break
+                fi
+            done
+            echo "$line"
+        done
 }
 
 # noticed MARKER NOTICE: the kernel said it since.
@@ -84,9 +144,15 @@ expect endpoint-count high 'has 1 endpoint descriptor, different from the interf
 expect endpoint-zero high 'has an (invalid endpoint with address|endpoint descriptor with address|invalid endpoint descriptor with address) 0x80, skipping' 1 "$one $(endpoint 0x80 2 512 0)"
 expect endpoint-duplicate high 'has a duplicate endpoint with address 0x81, skipping' 1 "$(interface 0 0 2) $bulk $bulk"
 expect endpoint-duplicate high 'has a duplicate endpoint with address 0x81, skipping' 2 "$one $bulk $(interface 1 0 1) $bulk"
-expect interval high 'endpoint 0x81 has an invalid bInterval 0, changing to 7' 1 "$one $(endpoint 0x81 3 8 0)"
-expect interval full 'endpoint 0x81 has an invalid bInterval 0, changing to' 1 "$one $(endpoint 0x81 3 8 0)"
-expect interval high 'endpoint 0x81 has an invalid bInterval 17, changing to' 1 "$none $(interface 0 1 1) $(endpoint 0x81 1 64 17)"
+expect endpoint-address high 'has an (endpoint descriptor with address 0x91, changing to 0x81|invalid endpoint with address 0x91, skipping)' 1 "$one $(endpoint 0x91 2 512 0)"
+expect interval high 'endpoint 0x81 has an invalid bInterval 0, changing to 7$' 1 "$one $(endpoint 0x81 3 8 0)"
+expect interval high 'endpoint 0x81 has an invalid bInterval 17, changing to 8$' 1 "$one $(endpoint 0x81 3 8 17)"
+expect interval super 'endpoint 0x81 has an invalid bInterval 255, changing to 11$' 1 "$one $(endpoint 0x81 3 8 255) 06 30 00 00 08 00"
+expect interval full 'endpoint 0x81 has an invalid bInterval 0, changing to 10$' 1 "$one $(endpoint 0x81 3 8 0)"
+setting=$(interface 0 1 1)
+expect interval high 'endpoint 0x81 has an invalid bInterval 17, changing to 7$' 1 "$none $setting $(endpoint 0x81 1 64 17)"
+expect interval full 'endpoint 0x81 has an invalid bInterval 17, changing to 4$' 1 "$none $setting $(endpoint 0x81 1 64 17)"
+expect interval super 'endpoint 0x81 has an invalid bInterval 17, changing to 4$' 1 "$none $setting $(endpoint 0x81 1 64 17) 06 30 00 00 40 00"
 expect endpoint-type low 'endpoint 0x81 is Bulk; changing to Interrupt' 1 "$one $(endpoint 0x81 2 8 0)"
 expect packet-size-zero high 'endpoint 0x81 has (invalid )?wMaxPacketSize 0' 1 "$one $(endpoint 0x81 3 0 4)"
 expect packet-size high 'endpoint 0x81 has invalid maxpacket 1025, setting to 1024' 1 "$one $(endpoint 0x81 3 1025 4)"
@@ -98,6 +164,7 @@ expect companion-missing super 'No SuperSpeed endpoint companion for config 1' 2
 expect companion-burst super 'ndpoint with bMaxBurst = 16 in config 1 .*: setting to 15' 1 "$one $(endpoint 0x81 2 1024 0) 06 30 10 00 00 00"
 expect companion-streams super 'ulk endpoint with more than 65536 streams' 1 "$one $(endpoint 0x81 2 1024 0) 06 30 00 11 00 00"
 expect companion-mult super 'soc endpoint has Mult of 4 in config 1' 1 "$none $(interface 0 1 1) $(endpoint 0x81 1 1024 1) 06 30 00 03 00 04"
+expect plus-companion super 'Invalid SuperSpeedPlus isoc endpoint companion' 1 "$none $setting $(endpoint 0x81 1 1024 1) 06 30 00 80 01 00"
 expect companion-bytes super 'endpoint with wBytesPerInterval of 17 in config 1' 1 "$one $(endpoint 0x81 3 8 4) 06 30 00 00 11 00"
 expect association-overlap high 'Interface #0 referenced by multiple IADs' 2 "08 0b 00 02 ff 00 00 00 08 0b 00 01 ff 00 00 00 $none $(interface 1 0 0)"
 
@@ -115,6 +182,16 @@ expect too-many high 'too many endpoints for config 1 interface 0 altsetting 0: 
 many=''
 for number in {0..16}; do many+="08 0b $(printf '%02x' "$number") 01 ff 00 00 00 $(interface "$number" 0 0)"; done
 expect too-many high 'found more Interface Association Descriptors than allocated for in configuration 1' 17 "$many"
+
+# The configuration's own descriptor, with which the device is refused.
+bytes "${device[high]} 09 03 12 00 01 01 00 80 32 $none" >broken.bin
+judge configuration-type high 'unable to read config index 0 descriptor/start: -61'
+bytes "${device[high]} 08 02 11 00 01 01 00 80 $none" >broken.bin
+judge length-too-short high 'invalid descriptor for config index 0: type = 0x2, length = 8'
+bytes "${device[high]} 00 02 12 00 01 01 00 80 32 $none" >broken.bin
+judge length-below-2 high 'invalid descriptor for config index 0: type = 0x2, length = 0'
+bytes "${device[high]} 13 02 12 00 01 01 00 80 32 $none" >broken.bin
+judge length-overrun high 'invalid descriptor for config index 0: type = 0x2, length = 19'
 
 # The device's own descriptor, and what it is asked for beside.
 bytes "${device[high]:0:51}00 $(configuration 1 "$none")" >broken.bin
