@@ -61,10 +61,23 @@ allowed() {
     uvc-[^ ]* lsusb: VideoStreaming Interface: Fields per frame: 1 fields
     uvc-[^ ]* ours: VideoStreaming Interface: Fields per frame: 2 fields
 # QEMU's sound card states protocol 4, which Linux takes for audio class 1, as we do, and lsusb for a later one.
-    QEMU-USB-Audio-[^ ]* (lsusb|ours): AudioControl Interface: .*
-    QEMU-USB-Audio-[^ ]* lsusb: Warning: Junk at end of descriptor .*
+# It is the one feature unit, shown as a selector with bytes behind it.
+    QEMU-USB-Audio-[^ ]* lsusb: AudioControl Interface: (bDescriptorSubtype 6 \(SELECTOR_UNIT\)|bNrInPins 1|baSourceID 2|iSelector 1 QEMU)
+    QEMU-USB-Audio-[^ ]* lsusb: Warning: Junk at end of descriptor \((6|18) bytes\):( 00 02)*( 00 07)?
+    QEMU-USB-Audio-[^ ]* ours: AudioControl Interface: (bDescriptorSubtype 6 \(FEATURE_UNIT\)|bSourceID 1|bControlSize 2|bmaControls 0x000[12])
+    QEMU-USB-Audio-[^ ]* ours: AudioControl Interface: ((Mute|Volume) Control|iFeature 7 Audio Output Volume Control)
 # Of a reader it writes what bits mean behind the value, in digits of its own choice.
-    QEMU-USB-CCID-[^ ]* (lsusb|ours): ChipCard Interface: .*
+    QEMU-USB-CCID-[^ ]* lsusb: ChipCard Interface: bcdCCID 1.10 \(Warning: Only accurate for version 1.0\)
+    QEMU-USB-CCID-[^ ]* ours: ChipCard Interface: bcdCCID 1.10
+    QEMU-USB-CCID-[^ ]* lsusb: ChipCard Interface: (bVoltageSupport 7 5.0V 3.0V 1.8V|bPINSupport 1 verification|dwProtocols 1 T=0)
+    QEMU-USB-CCID-[^ ]* ours: ChipCard Interface: (bVoltageSupport 0x07|5.0V|3.0V|1.8V|bPINSupport 0x01|verification|dwProtocols 0x00000001|T=0)
+    QEMU-USB-CCID-[^ ]* lsusb: ChipCard Interface: (dwDataRate 9600 bps|dwMaxDataRate 115200 bps|bNumDataRatesSupp. 0)
+    QEMU-USB-CCID-[^ ]* ours: ChipCard Interface: (dwDataRate 9600|dwMaxDataRate 115200|bNumDataRatesSupp 0)
+    QEMU-USB-CCID-[^ ]* lsusb: ChipCard Interface: (dwSyncProtocols 00000000|dwMechanical 00000000|dwFeatures 000104FE)
+    QEMU-USB-CCID-[^ ]* ours: ChipCard Interface: (dwSyncProtocols 0x00000000|dwMechanical 0x00000000|dwFeatures 0x000104fe)
+    QEMU-USB-CCID-[^ ]* ours: ChipCard Interface: Auto PPS made by CCID
+    QEMU-USB-CCID-[^ ]* lsusb: ChipCard Interface: (bClassGetResponse echo|bClassEnvelope echo|wlcdLayout none)
+    QEMU-USB-CCID-[^ ]* ours: ChipCard Interface: (bClassGetResponse 0xff|bClassEnvelope 0xff|wlcdLayout 0x0000)
 # Hubs are not to be had through usbip-host, and the kernel has no file with the BOS.
     xHCI-Host-Controller-usb2 lsusb: (Binary Object Store|SuperSpeed USB Device Capability):.*
 END
