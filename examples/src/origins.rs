@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use usbip_proto::BusId;
@@ -58,13 +59,9 @@ impl Origins {
     /// It cannot be written, or the stock tool could not read it.
     pub fn record(&self, port: u16, origin: &Origin) -> io::Result<Record> {
         origin.check()?;
-        match DirBuilder::new().mode(0o700).create(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
         // In one piece, should somebody read it meanwhile.
         let draft = self.own_file(port);
-        let written = origin.write(&draft).and_then(|file| {
+        let written = self.draft(origin, &draft).and_then(|file| {
             fs::rename(&draft, self.file(port))?;
             file.metadata()
         });
@@ -72,6 +69,23 @@ impl Origins {
             let _ = fs::remove_file(&draft);
         }
         Ok(Record::new(port, &written?))
+    }
+
+    fn draft(&self, origin: &Origin, path: &Path) -> io::Result<File> {
+        let mut attempts = 0..10;
+        loop {
+            match DirBuilder::new().mode(0o700).create(&self.folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            match origin.write(path) {
+                // Whoever has removed the last record has just taken the folder away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    attempts.next().ok_or(error)?;
+                }
+                written => return written,
+            }
+        }
     }
 
     /// Where the device at a port comes from, if anybody has told.
@@ -151,9 +165,11 @@ impl Origins {
         self.folder.join(format!("port{port}"))
     }
 
-    /// A name that nobody else uses, in the same folder.
+    /// A name that nobody else uses, no other thread either, in the same folder.
     fn own_file(&self, port: u16) -> PathBuf {
-        self.folder.join(format!(".{}-port{port}", process::id()))
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (process, number) = (process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        self.folder.join(format!(".{process}-{number}-port{port}"))
     }
 }
 
@@ -325,6 +341,23 @@ mod tests {
         let third = origins.record(3, &at("tcp:three")).unwrap();
         origins.remove(&third);
         assert!(!folder.0.exists());
+    }
+
+    #[test]
+    fn threads_do_not_mix_up_their_records() {
+        let folder = Folder::new("threads");
+        let origins = Origins::new(&folder.0);
+        let mut last = origins.record(3, &at("tcp:server")).unwrap();
+        // One has lost the port, another has it by now.
+        for _ in 0..500 {
+            let first = last;
+            last = std::thread::scope(|scope| {
+                scope.spawn(|| origins.remove(&first));
+                origins.record(3, &at("tcp:server")).unwrap()
+            });
+            assert_eq!(origins.find(3).as_ref(), Some(&last));
+            assert_eq!(folder.names(), ["port3"]);
+        }
     }
 
     #[test]
