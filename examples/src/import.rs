@@ -117,11 +117,16 @@ pub fn import_socket(
     bus_id: BusId,
 ) -> Result<(DeviceRecord, OwnedFd), ImportError> {
     let (record, _) = import(&mut stream, bus_id, Limits::default())?;
+    Ok((record, into_socket(stream)?))
+}
+
+/// What a device was imported over, for somebody else to use.
+pub(crate) fn into_socket(stream: Stream) -> Result<OwnedFd, ImportError> {
     let (socket, received) = stream.into_parts();
     if !received.is_empty() {
         return Err(ImportError::Unasked(received.len()));
     }
-    Ok((record, socket))
+    Ok(socket)
 }
 
 /// Connects to a server and imports a device, for the kernel to use.

@@ -5,14 +5,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use usbip_proto::{BusId, DeviceRecord, Limits};
 
 use crate::connections::{Connections, Entry};
+use crate::import::into_socket;
+use crate::said::Said;
 use crate::{
     Address, Attachment, Failure, ImportError, Listener, Network, Origin, Peer, Record, Stop,
-    Stream, Vhci, import_from, import_socket, list, say, signal,
+    Stream, Vhci, import, import_from, import_socket, list, say, signal,
 };
 
 /// Attaches devices and detaches them when it is told to end, by SIGINT or SIGTERM. Clones are
@@ -27,16 +29,31 @@ struct Shared {
     vhci: Vhci,
     stop: Stop,
     note: fn(&str),
+    said: Said,
 }
 
-/// Between attempts to reach a server.
+/// Between attempts to reach a server, at first.
 const RETRY: Duration = Duration::from_millis(500);
+/// Where it leaves each time soon after it was reached, at last.
+const LAST_RETRY: Duration = Duration::from_secs(30);
 
 /// A device at a port, and what is told of where it is from.
 struct Held {
     attachment: Attachment,
     port: u16,
     record: Option<Record>,
+    begin: Instant,
+}
+
+/// How a device was given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// This was told to end.
+    Told,
+    /// The port was detached on this machine.
+    Detached,
+    /// The connection has ended.
+    Lost,
 }
 
 impl Keeper {
@@ -49,19 +66,26 @@ impl Keeper {
         let stop = Stop::new()?;
         let stopped = stop.clone();
         signal::on_first_signal(move || stopped.stop())?;
-        let shared = Arc::new(Shared { vhci, stop, note });
+        let said = Said::default();
+        let shared = Arc::new(Shared {
+            vhci,
+            stop,
+            note,
+            said,
+        });
         Ok(Self { shared })
     }
 
-    /// Attaches a device, and again whenever the connection has ended, until it is told to end.
-    /// Without a `port` the first free one, and the same again if it can be had.
+    /// Attaches a device, and again whenever the connection has ended, until it is told to end or
+    /// somebody detaches the port: who does so takes its [`Record`] away first. Without a `port` the
+    /// first free one, and the same again if it can be had.
     ///
     /// # Errors
     /// It cannot be attached the first time.
     pub fn keep(&self, address: &Address, bus_id: BusId, port: Option<u16>) -> Result<(), Failure> {
         let origin = Origin::at(address, bus_id);
         let mut last = None;
-        let mut is_quiet = false;
+        let mut pause = RETRY;
         loop {
             let server = address.clone();
             let imported = self
@@ -78,22 +102,32 @@ impl Keeper {
             match attached {
                 Ok(held) => {
                     last = Some(held.port);
-                    is_quiet = false;
-                    if !self.hold(&held) {
+                    let port = held.port;
+                    match self.hold(&held) {
+                        End::Told => return Ok(()),
+                        End::Detached => {
+                            self.note(format_args!("{address}: port {port} was detached"));
+                            return Ok(());
+                        }
+                        End::Lost => {}
+                    }
+                    if self.shared.said.lasted(held.begin) {
+                        pause = RETRY;
+                    }
+                    let ended = format!("{address}: the connection has ended");
+                    self.note_once(&ended, &ended);
+                    if self.shared.stop.wait(pause) {
                         return Ok(());
                     }
-                    self.note(format_args!("{address}: the connection has ended"));
+                    pause = (pause * 2).min(LAST_RETRY);
                 }
                 Err(failure) if last.is_none() => return Err(failure),
                 Err(Failure::Mistake(text) | Failure::Failed(text)) => {
-                    if !is_quiet {
-                        self.note(format_args!("{text}, trying again"));
+                    self.note_once(&text, format_args!("{text}, trying again"));
+                    if self.shared.stop.wait(RETRY) {
+                        return Ok(());
                     }
-                    is_quiet = true;
                 }
-            }
-            if self.shared.stop.wait(RETRY) {
-                return Ok(());
             }
         }
     }
@@ -157,7 +191,12 @@ impl Keeper {
                     error
                 };
                 if !keeper.shared.stop.is_set() {
-                    keeper.note(format_args!("{peer}: {error}"));
+                    // The next time it will have come from another port.
+                    let who = peer
+                        .ip
+                        .map_or_else(|| peer.to_string(), |ip| ip.to_string());
+                    let text = format_args!("{peer}: {error}");
+                    keeper.note_once(&format!("{who}: {error}"), text);
                 }
             }
         })?;
@@ -167,30 +206,65 @@ impl Keeper {
     /// Takes a device of a server that has connected, and holds it.
     fn take(
         &self,
-        mut stream: Stream,
+        stream: Stream,
         peer: &Peer,
         bus_id: Option<BusId>,
         entry: &Entry,
     ) -> Result<(), String> {
-        let text = |error: ImportError| error.to_string();
-        let bus_id = match bus_id {
-            Some(bus_id) => bus_id,
-            None => list(&mut stream, Limits::default())
-                .map_err(text)?
-                .first()
-                .map(DeviceRecord::bus_id)
-                .ok_or("offers nothing")?,
-        };
-        let (record, socket) = import_socket(stream, bus_id).map_err(text)?;
+        let (record, socket) = self.choose(stream, bus_id)?;
         if !entry.decide(true) {
             return Err("had to leave".into());
         }
-        let held = self.attach(&record, socket, None, &Origin::of(peer, bus_id));
+        let origin = Origin::of(peer, record.bus_id());
+        let held = self.attach(&record, socket, None, &origin);
         let held = held.map_err(Failure::into_text)?;
-        if self.hold(&held) {
-            self.note(format_args!("port {}: the connection has ended", held.port));
-        }
+        let ending = match self.hold(&held) {
+            End::Told => return Ok(()),
+            End::Detached => "was detached",
+            End::Lost => "the connection has ended",
+        };
+        self.shared.said.lasted(held.begin);
+        let text = format!("port {}: {ending}", held.port);
+        self.note_once(&text, &text);
         Ok(())
+    }
+
+    /// Imports the device that was named, or the first that the server offers and gives and that
+    /// has a free port.
+    fn choose(
+        &self,
+        mut stream: Stream,
+        bus_id: Option<BusId>,
+    ) -> Result<(DeviceRecord, OwnedFd), String> {
+        let text = |error: ImportError| error.to_string();
+        if let Some(bus_id) = bus_id {
+            return import_socket(stream, bus_id).map_err(text);
+        }
+        let devices = list(&mut stream, Limits::default()).map_err(text)?;
+        let ports = self
+            .shared
+            .vhci
+            .ports()
+            .map_err(|error| error.to_string())?;
+        let mut reason = "offers nothing".into();
+        for device in devices {
+            let (bus_id, code) = (device.bus_id(), device.speed_code());
+            let Some(speed) = code.speed() else {
+                reason = format!("{bus_id}: vhci_hcd does not know its speed, {}", code.0);
+                continue;
+            };
+            if ports.free(speed).is_none() {
+                reason = format!("{bus_id}: no free port for {speed}");
+                continue;
+            }
+            match import(&mut stream, bus_id, Limits::default()) {
+                Ok((record, _)) => return Ok((record, into_socket(stream).map_err(text)?)),
+                // Another may still be asked for.
+                Err(error @ ImportError::Refused(_)) => reason = format!("{bus_id}: {error}"),
+                Err(error) => return Err(text(error)),
+            }
+        }
+        Err(reason)
     }
 
     fn attach(
@@ -225,22 +299,34 @@ impl Keeper {
             attachment,
             port,
             record,
+            begin: Instant::now(),
         })
     }
 
-    /// Waits until the connection has ended; `false`: until this was told to end.
-    fn hold(&self, held: &Held) -> bool {
+    /// Waits until the connection has ended, or this is told to end.
+    fn hold(&self, held: &Held) -> End {
         let ended = self.shared.stop.wait_for_hang_up(held.attachment.socket());
+        let mut end = End::Lost;
         // Before the port is given back; or it is lost, and may be another's by now.
         if let (Some(origins), Some(record)) = (self.shared.vhci.origins(), &held.record) {
+            if origins.is_forgotten(record) {
+                end = End::Detached;
+            }
             origins.remove(record);
         }
         if ended.is_ok_and(|ended| ended) {
             held.attachment.gone();
-            return true;
+            return end;
         }
         held.attachment.end_with_notes(self.shared.note);
-        false
+        End::Told
+    }
+
+    /// Tells it, unless the same was told since the last connection that lasted.
+    fn note_once(&self, key: &str, text: impl Display) {
+        if self.shared.said.is_new(key) {
+            self.note(text);
+        }
     }
 
     fn note(&self, text: impl Display) {

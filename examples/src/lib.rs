@@ -38,6 +38,7 @@ mod redirect;
 mod redirected;
 mod relay;
 mod run;
+mod said;
 mod serial_bridge;
 mod server;
 pub mod signal;

@@ -122,6 +122,14 @@ impl Origins {
         detached
     }
 
+    /// Whether somebody has taken it away, as whoever detaches a device does before, and nothing
+    /// else was written of the port's device.
+    #[must_use]
+    pub fn is_forgotten(&self, record: &Record) -> bool {
+        let found = fs::symlink_metadata(self.file(record.port));
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The device that this was written of has gone; the port may have another already.
     pub fn remove(&self, record: &Record) {
         if self.find(record.port).as_ref() != Some(record) {

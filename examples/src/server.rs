@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use usbip_proto::server::{ExportState, Exports, Session};
 use usbip_proto::{BusId, DeviceId, DeviceRecord, Limits, OpStatus, ProtocolError, RecordError};
 
 use crate::connections::{Connections, Entry};
+use crate::said::Said;
 use crate::{
     Address, Failure, Listener, Network, Offered, Offers, Peer, Sleeper, Stop, Stream, StreamError,
     offer,
@@ -170,9 +171,10 @@ impl Server {
                 continue;
             };
             self.spawn(&peer.clone(), move |server| {
-                let granted = server.greet(connection, &peer, Some(CHOICE));
-                if let Some(granted) = granted {
-                    granted.serve(&peer);
+                let log = |text: &str| server.log(text);
+                let granted = server.greet(connection, &peer, Some(CHOICE), &log);
+                if let Some(mut granted) = granted {
+                    granted.serve(&peer, &log);
                 }
             });
         }
@@ -180,33 +182,51 @@ impl Server {
     }
 
     /// Dials a client again and again, as long as there is a device to be had, until the server
-    /// is stopped.
+    /// is stopped; after a pause, where the one before took none or left soon. What happens each
+    /// time is said once.
     pub fn dial(&self, address: &Address) {
         let peer = Peer::named(address.to_string());
-        let mut is_reached = true;
+        let said = Arc::new(Said::default());
+        // Somebody has left soon since the last pause.
+        let is_futile = Arc::new(AtomicBool::new(false));
+        let log = |text: &str| {
+            if said.is_new(text) {
+                self.log(text);
+            }
+        };
         while self.wait_for_free_device() {
+            if is_futile.swap(false, Ordering::AcqRel) && self.shared.stop.wait(REDIAL) {
+                break;
+            }
             let place = address.clone();
             let connected = self.shared.stop.unless(move || place.connect());
             let granted = match connected.and_then(Option::transpose) {
                 Ok(None) => break,
-                Ok(Some(socket)) => {
-                    is_reached = true;
-                    self.connection(socket, &peer)
-                        .and_then(|connection| self.greet(connection, &peer, None))
-                }
+                Ok(Some(socket)) => self
+                    .connection(socket, &peer)
+                    .and_then(|connection| self.greet(connection, &peer, None, &log)),
                 Err(error) => {
-                    if mem::replace(&mut is_reached, false) {
-                        self.log(&format!("{peer}: {error}, trying again"));
-                    }
+                    log(&format!("{peer}: {error}, trying again"));
                     None
                 }
             };
-            if let Some(granted) = granted {
-                let user = peer.clone();
-                self.spawn(&peer, move |_| granted.serve(&user));
-            } else if self.shared.stop.wait(REDIAL) {
-                break;
-            }
+            let Some(mut granted) = granted else {
+                is_futile.store(true, Ordering::Release);
+                continue;
+            };
+            let (user, said, is_futile) = (peer.clone(), Arc::clone(&said), Arc::clone(&is_futile));
+            self.spawn(&peer, move |server| {
+                let begin = Instant::now();
+                granted.serve(&user, &|text| {
+                    if said.is_new(text) {
+                        server.log(text);
+                    }
+                });
+                // Before the device comes back and is offered again.
+                if !said.lasted(begin) {
+                    is_futile.store(true, Ordering::Release);
+                }
+            });
         }
     }
 
@@ -254,6 +274,7 @@ impl Server {
         mut connection: Connection,
         peer: &Peer,
         patience: Option<Duration>,
+        log: &dyn Fn(&str),
     ) -> Option<Granted> {
         let sleeper = Sleeper::new();
         let until = patience.map(|patience| sleeper.after(patience));
@@ -261,6 +282,7 @@ impl Server {
         let choice = Choice {
             server: self,
             entry,
+            log,
         };
         match offer(stream, &sleeper, &choice, Limits::default(), until) {
             Ok(Some((lease, session))) => Some(Granted {
@@ -270,12 +292,12 @@ impl Server {
             }),
             Ok(None) => {
                 if entry.gave_way() {
-                    self.log(&format!("{peer}: gave way to others"));
+                    log(&format!("{peer}: gave way to others"));
                 }
                 None
             }
             Err(error) => {
-                self.log(&format!("{peer}: {error}"));
+                log(&format!("{peer}: {error}"));
                 None
             }
         }
@@ -322,6 +344,12 @@ impl Offers for Server {
     }
 
     fn grant(&self, bus_id: BusId) -> Result<(DeviceRecord, Lease), OpStatus> {
+        self.lease(bus_id, &|text| self.log(text))
+    }
+}
+
+impl Server {
+    fn lease(&self, bus_id: BusId, log: &dyn Fn(&str)) -> Result<(DeviceRecord, Lease), OpStatus> {
         let mut table = self.table();
         let export = table.exports.import(bus_id)?;
         let device = table.devices.remove(&bus_id);
@@ -337,7 +365,7 @@ impl Offers for Server {
         let stop = &self.shared.stop;
         match lease.device.as_mut().map(|device| device.open(stop)) {
             Some(Err(error)) => {
-                self.log(&format!("{bus_id}: {error}"));
+                log(&format!("{bus_id}: {error}"));
                 Err(OpStatus::DEVICE_ERROR)
             }
             _ => Ok((record, lease)),
@@ -358,6 +386,7 @@ impl fmt::Debug for Server {
 struct Choice<'a> {
     server: &'a Server,
     entry: &'a Entry,
+    log: &'a dyn Fn(&str),
 }
 
 impl Offers for Choice<'_> {
@@ -372,7 +401,7 @@ impl Offers for Choice<'_> {
         if !self.entry.decide(true) {
             return Err(OpStatus::ERROR);
         }
-        let granted = self.server.grant(bus_id);
+        let granted = self.server.lease(bus_id, self.log);
         if granted.is_err() {
             self.entry.decide(false);
         }
@@ -431,15 +460,14 @@ struct Granted {
 }
 
 impl Granted {
-    fn serve(mut self, peer: &Peer) {
-        let server = self.lease.server.clone();
+    fn serve(&mut self, peer: &Peer, log: &dyn Fn(&str)) {
         let bus_id = self.lease.bus_id;
-        server.log(&format!("{peer}: uses {bus_id}"));
+        log(&format!("{peer}: uses {bus_id}"));
         if let Some(device) = &mut self.lease.device {
             let result = device.serve(&mut self.connection.stream, &mut self.session);
             match result {
-                Ok(()) => server.log(&format!("{peer}: has left {bus_id}")),
-                Err(error) => server.log(&format!("{peer}: has lost {bus_id}: {error}")),
+                Ok(()) => log(&format!("{peer}: has left {bus_id}")),
+                Err(error) => log(&format!("{peer}: has lost {bus_id}: {error}")),
             }
         }
     }

@@ -13,13 +13,19 @@
 mod common;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use common::{ANYWHERE, Folder, Running, connect, fails, run, serve_at, succeeds, text};
+use common::{
+    ANYWHERE, Folder, Running, connect, fails, import_request, run, serve_at, succeeds, text, until,
+};
+use examples::{Address, Sleeper, Stream, list, offer};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
+use usbip_proto::Limits;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
@@ -131,11 +137,151 @@ fn a_device_comes_back_with_its_server() {
     let (code, log) = attached.ended();
     assert_eq!(
         (code, log.matches("the connection has ended").count()),
-        (Some(0), 2),
-        "{log}"
+        (Some(0), 1),
+        "each time soon after it was attached, so said once: {log}"
     );
     assert_eq!(folder.vhci("detach"), "2");
     third.ends_well();
+}
+
+/// Has the status of the two ports for SuperSpeed say that they have devices.
+fn take_ports(folder: &Folder) {
+    let status = folder.path("devices/platform/vhci_hcd.0/status");
+    let text = fs::read_to_string(&status).unwrap();
+    let taken = |port: &str, text: String| {
+        let line = format!("ss  {port} 006 005 00010001 000003 2-{port}\n");
+        text.replace(&format!("ss  {port} 004 000 00000000 000000 0-0\n"), &line)
+    };
+    fs::write(&status, taken("0003", taken("0002", text))).unwrap();
+}
+
+#[test]
+fn a_port_that_is_detached_is_not_attached_again() {
+    let folder = Folder::new("detached");
+    let image = folder.image("1.img", 4096);
+    let (sysfs, state) = kernel(&folder);
+    let (server, address) = serve_at(SERVER, ANYWHERE, &["--disk", &image]);
+    let attach = ["attach", &address, "1-1", "--reconnect", &sysfs, &state];
+    let mut attached = Running::start(CLIENT, attach);
+    assert_eq!(attached.says("port: "), "2");
+    until(|| fs::metadata(folder.path("state/port2")).is_ok());
+    take_ports(&folder);
+    succeeds(CLIENT, &["detach", "2", &sysfs, &state]);
+    assert_eq!(folder.vhci("detach"), "2");
+    // As the kernel ends the connection.
+    server.ends_well();
+    let begin = Instant::now();
+    while attached.child.try_wait().unwrap().is_none() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it goes on");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let (code, log) = attached.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("port 2 was detached"), "{log}");
+}
+
+#[test]
+fn a_server_that_leaves_at_once_is_tried_less_and_less() {
+    let folder = Folder::new("leaves");
+    let image = folder.image("1.img", 4096);
+    let (sysfs, state) = kernel(&folder);
+    let (server, far) = serve_at(SERVER, ANYWHERE, &["--disk", &image]);
+    let origin = connect(&far);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp:{}", listener.local_addr().unwrap());
+    let attach = ["attach", &address, "1-1", "--reconnect", &sysfs, &state];
+    let mut attached = Running::start(CLIENT, attach);
+    let mut reply = [0; 320];
+    let begin = Instant::now();
+    for round in 0..4 {
+        let (mut client, _) = listener.accept().unwrap();
+        client.read_exact(&mut [0; 40]).unwrap();
+        if round == 0 {
+            let mut origin = &origin;
+            origin.write_all(&import_request("1-1")).unwrap();
+            origin.read_exact(&mut reply).unwrap();
+        }
+        client.write_all(&reply).unwrap();
+        assert_eq!(attached.says("port: "), "2");
+    }
+    // After half a second, one and two.
+    assert!(begin.elapsed() > Duration::from_millis(3400));
+    attached.signal(Signal::TERM);
+    let (code, log) = attached.ended();
+    assert_eq!(
+        (code, log.lines().count()),
+        (Some(0), 1),
+        "said once: {log}"
+    );
+    drop(origin);
+    server.ends_well();
+}
+
+#[test]
+fn a_listening_client_takes_nothing_that_has_no_port() {
+    let folder = Folder::new("no-port");
+    let image = folder.image("1.img", 4096);
+    let (sysfs, state) = kernel(&folder);
+    take_ports(&folder);
+    let (server, far) = serve_at(SERVER, ANYWHERE, &["--disk", &image]);
+    let far: Address = far.parse().unwrap();
+    let mut far = Stream::new(far.connect().unwrap()).unwrap();
+    let devices = list(&mut far, Limits::default()).unwrap();
+    let mut listening = Running::start(CLIENT, ["listen", ANYWHERE, &sysfs, &state]);
+    let address: Address = listening.says("listening on ").parse().unwrap();
+    for _ in 0..3 {
+        let mut stream = Stream::new(address.connect().unwrap()).unwrap();
+        let sleeper = Sleeper::new();
+        let chosen = offer(&mut stream, &sleeper, &devices[..], Limits::default(), None);
+        assert!(chosen.unwrap().is_none());
+    }
+    listening.signal(Signal::TERM);
+    let (code, log) = listening.ended();
+    assert_eq!((code, log.lines().count()), (Some(0), 1), "{log}");
+    assert!(log.contains("1-1: no free port for SuperSpeed"), "{log}");
+    drop(far);
+    server.ends_well();
+}
+
+#[test]
+fn a_server_pauses_before_it_dials_a_client_that_left_at_once() {
+    let folder = Folder::new("pause");
+    let image = folder.image("1.img", 4096);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp:{}", listener.local_addr().unwrap());
+    let mut server = Running::start(SERVER, ["--connect", &address, "--disk", &image]);
+    let begin = Instant::now();
+    for _ in 0..3 {
+        let (mut dialled, _) = listener.accept().unwrap();
+        dialled.write_all(&import_request("1-1")).unwrap();
+        dialled.read_exact(&mut [0; 320]).unwrap();
+    }
+    assert!(begin.elapsed() > Duration::from_millis(1900));
+    server.signal(Signal::TERM);
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches(": uses 1-1").count(), 1, "{log}");
+}
+
+#[test]
+fn a_device_that_fails_keeps_no_other_from_being_given() {
+    let folder = Folder::new("next");
+    let (image, other) = (folder.image("1.img", 4096), folder.image("2.img", 4096));
+    let (sysfs, state) = kernel(&folder);
+    let (origin, far) = serve_at(SERVER, ANYWHERE, &["--disk", &image]);
+    let place = format!("unix:{}", folder.path("socket"));
+    let offered = ["--relay", &far, "1-1", "--disk", &other];
+    let arguments = ["--connect", &place].into_iter().chain(offered);
+    let mut server = Running::start(SERVER, arguments);
+    server.says("connecting to ");
+    origin.ends_well();
+    let mut listening = Running::start(CLIENT, ["listen", &place, &sysfs, &state]);
+    assert_eq!(listening.says("port: "), "2");
+    // The second device.
+    let written = folder.vhci("attach");
+    assert!(written.ends_with(" 65538 5"), "{written}");
+    listening.ends_well();
+    server.ends_well();
 }
 
 #[test]

@@ -39,7 +39,8 @@ Options:
                  write leaves out what is on the disk already
   --allow CIDR   let TCP servers in from this network only, such as 192.168.0.0/16; repeatable
   --port N       the port of vhci_hcd [default: the first free one]
-  --reconnect    stay, and attach the device again whenever the server comes back
+  --reconnect    stay, and attach the device again whenever the server comes back, until it is
+                 detached by `usbip-client detach`
   --sysfs FOLDER where sysfs is mounted [default: /sys]
   --state FOLDER where `usbip port` looks for what is attached [default: /var/run/vhci_hcd]
   -h, --help     print this
