@@ -2,11 +2,11 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use usb_descriptors::EndpointAddress;
-use usb_transfer::{DeviceDescriptors, Frontend, Function, Step, TxQueue, Wire, exchange};
+use usb_transfer::{DeviceDescriptors, Frontend, Function, TxQueue};
 use usbredir_proto::codec::{Codec, Packet, Role, StatusCode};
 use usbredir_proto::{Capabilities, Host, Limits, Options};
 
-use crate::session::write;
+use crate::session::{bring, serve};
 use crate::{Disk, Server, Urb};
 
 /// One end of a connection whose sides can do everything and have greeted each other.
@@ -107,27 +107,11 @@ impl Redirecting<Disk> {
 
 impl<F: Function> Server for Redirecting<F> {
     fn bring(&mut self, urb: &Urb, count: usize) {
-        self.rx.reserve(count * urb.message.len());
-        for _ in 0..count {
-            self.rx.extend_from_slice(&urb.message);
-        }
+        bring(&mut self.rx, urb, count);
     }
 
     fn serve(&mut self) {
-        loop {
-            match self.host.receive(&mut self.rx) {
-                Ok(Step::Ready) => exchange(&mut self.host, &mut self.device),
-                Ok(Step::Io(wants)) => {
-                    if wants.write {
-                        write(self.host.tx());
-                    }
-                    if wants.read.is_some() {
-                        break;
-                    }
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
+        serve(&mut self.host, &mut self.rx, &mut self.device);
         assert_eq!(self.host.pending(), 0, "the device takes no time");
     }
 }

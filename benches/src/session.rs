@@ -1,6 +1,7 @@
 //! The server on the crates of this workspace.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::hint::black_box;
 use std::io::IoSlice;
 
@@ -119,27 +120,11 @@ impl Serving<Disk> {
 
 impl<F: Function> Server for Serving<F> {
     fn bring(&mut self, urb: &Urb, count: usize) {
-        self.rx.reserve(count * urb.message.len());
-        for _ in 0..count {
-            self.rx.extend_from_slice(&urb.message);
-        }
+        bring(&mut self.rx, urb, count);
     }
 
     fn serve(&mut self) {
-        loop {
-            match self.session.receive(&mut self.rx) {
-                Ok(Step::Ready) => exchange(&mut self.session, &mut self.device),
-                Ok(Step::Io(wants)) => {
-                    if wants.write {
-                        write(self.session.tx());
-                    }
-                    if wants.read.is_some() {
-                        break;
-                    }
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
+        serve(&mut self.session, &mut self.rx, &mut self.device);
         assert!(self.rx.is_empty(), "whole messages");
     }
 }
@@ -234,6 +219,35 @@ impl Server for Turning {
         let transfer = self.next();
         let completion = self.answer(transfer);
         self.session.complete(completion);
+    }
+}
+
+/// Puts so many of a message into the receive buffer.
+pub(crate) fn bring(rx: &mut BytesMut, urb: &Urb, count: usize) {
+    rx.reserve(count * urb.message.len());
+    for _ in 0..count {
+        rx.extend_from_slice(&urb.message);
+    }
+}
+
+/// Serves what is in the receive buffer with a device that takes no time.
+pub(crate) fn serve<W: Wire + Frontend>(wire: &mut W, rx: &mut BytesMut, device: &mut impl Function)
+where
+    W::Error: Display,
+{
+    loop {
+        match wire.receive(rx) {
+            Ok(Step::Ready) => exchange(wire, device),
+            Ok(Step::Io(wants)) => {
+                if wants.write {
+                    write(wire.tx());
+                }
+                if wants.read.is_some() {
+                    break;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 

@@ -19,24 +19,11 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use common::{
-    ANYWHERE, Folder, Running, connect, fails, import_request, run, same, serve_at, succeeds, until,
+    ANYWHERE, CLIENT, Folder, Running, SERVER, client, connect, fails, import_request, run, same,
+    serve_at, until, usbip_server,
 };
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
-
-/// A server at a free port, and its address.
-fn serve(arguments: &[&str]) -> (Running, String) {
-    serve_at(SERVER, ANYWHERE, arguments)
-}
-
-/// What the client said.
-#[track_caller]
-fn client(arguments: &[&str]) -> String {
-    succeeds(CLIENT, arguments)
-}
 
 #[test]
 fn clients_that_stall_flood_or_leave_disturb_nobody() {
@@ -48,7 +35,7 @@ fn clients_that_stall_flood_or_leave_disturb_nobody() {
         .iter()
         .map(|image| format!("--disk={image}"))
         .collect();
-    let (server, address) = serve(&disks.iter().map(String::as_str).collect::<Vec<_>>());
+    let (server, address) = usbip_server(&disks.iter().map(String::as_str).collect::<Vec<_>>());
 
     // One that imports, asks for descriptors again and again and never reads an answer.
     let mut flood = connect(&address);
@@ -129,7 +116,8 @@ fn clients_that_stall_flood_or_leave_disturb_nobody() {
 fn only_allowed_clients_come_in() {
     let folder = Folder::new("allow");
     let image = folder.image("1.img", 4096);
-    let (mut server, address) = serve(&["--disk", &image, "--allow=10.0.0.0/8", "--allow=::2"]);
+    let (mut server, address) =
+        usbip_server(&["--disk", &image, "--allow=10.0.0.0/8", "--allow=::2"]);
     let mut denied = connect(&address);
     // It is not even heard.
     let mut answer = Vec::new();
@@ -145,7 +133,8 @@ fn only_allowed_clients_come_in() {
         "{log}"
     );
 
-    let (server, address) = serve(&["--disk", &image, "--allow=10.0.0.0/8", "--allow=127.0.0.1"]);
+    let (server, address) =
+        usbip_server(&["--disk", &image, "--allow=10.0.0.0/8", "--allow=127.0.0.1"]);
     assert_eq!(client(&["list", &address]).lines().count(), 1);
     server.ends_well();
 }
@@ -153,7 +142,7 @@ fn only_allowed_clients_come_in() {
 #[test]
 fn half_a_request_is_no_request() {
     let folder = Folder::new("half");
-    let (server, address) = serve(&["--disk", &folder.image("1.img", 4096)]);
+    let (server, address) = usbip_server(&["--disk", &folder.image("1.img", 4096)]);
     let mut half = connect(&address);
     half.write_all(&import_request("1-1")[..20]).unwrap();
     half.shutdown(Shutdown::Write).unwrap();
@@ -169,7 +158,7 @@ fn a_signal_ends_all_connections_and_loses_nothing() {
         folder.empty("disk", 64 << 20),
         folder.image("input", 64 << 20),
     );
-    let (mut server, address) = serve(&["--disk", &disk]);
+    let (mut server, address) = usbip_server(&["--disk", &disk]);
     let mut writer = Running::start(CLIENT, ["write", &address, "1-1", "--input", &input]);
     let idle = connect(&address);
     let written = |at: usize| fs::read(&disk).unwrap()[at..at + 4] != [0; 4];
@@ -205,7 +194,7 @@ const CROWD: usize = 300;
 #[test]
 fn who_says_nothing_keeps_nobody_out() {
     let folder = Folder::new("silent");
-    let (mut server, address) = serve(&["--disk", &folder.image("1.img", 4096)]);
+    let (mut server, address) = usbip_server(&["--disk", &folder.image("1.img", 4096)]);
     let request = import_request("1-1");
     let (first, rest) = request.split_at(20);
     let mut slow = connect_from([127, 0, 0, 3], &address);

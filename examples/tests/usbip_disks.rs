@@ -17,25 +17,11 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use common::{ANYWHERE, Folder, Running, fails, same, serve_at, succeeds, until};
+use common::{CLIENT, Folder, Running, client, fails, same, until, usbip_server};
 use examples::{DiskJob, Host, HostError, MemoryStore, ReadDisk, WriteDisk};
 use msc_bot::{Initiator, Unit};
 use rustix::process::{Pid, Signal, kill_process};
 use usb_transfer::Segments;
-
-const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
-
-/// A server at a free port, and its address.
-fn serve(arguments: &[&str]) -> (Running, String) {
-    serve_at(SERVER, ANYWHERE, arguments)
-}
-
-/// What the client said.
-#[track_caller]
-fn client(arguments: &[&str]) -> String {
-    succeeds(CLIENT, arguments)
-}
 
 #[test]
 fn devices_are_listed_described_and_read() {
@@ -46,7 +32,7 @@ fn devices_are_listed_described_and_read() {
         folder.image("2.img", 100_100),
     );
     let read_only = format!("{two},ro");
-    let (server, address) = serve(&["--disk", &one, "--disk", &read_only, "--keyboard", ""]);
+    let (server, address) = usbip_server(&["--disk", &one, "--disk", &read_only, "--keyboard", ""]);
     let list = client(&["list", &address]);
     let lines: Vec<&str> = list.lines().collect();
     assert_eq!(lines.len(), 3, "{list}");
@@ -99,7 +85,7 @@ fn a_disk_is_written_and_what_does_not_fit_is_refused() {
         folder.empty("disk", 3 << 20),
         folder.image("input", 2_500_096),
     );
-    let (server, address) = serve(&["--disk", &disk]);
+    let (server, address) = usbip_server(&["--disk", &disk]);
     let said = client(&["write", &address, "1-1", "--input", &input]);
     assert_eq!(said, "written: 2500096 bytes\n");
     let large = folder.empty("large", (3 << 20) + 512);
@@ -126,7 +112,7 @@ fn a_disk_is_written_and_what_does_not_fit_is_refused() {
 fn reading_goes_on_where_it_was_killed() {
     let folder = Folder::new("resume-read");
     let image = folder.image("disk", 40_000_000);
-    let (_server, address) = serve(&["--disk", &image]);
+    let (_server, address) = usbip_server(&["--disk", &image]);
     let copy = folder.path("copy");
     let read = ["read", &address, "1-1", "--output", &copy];
     let mut killed = Running::start(CLIENT, read);
@@ -192,7 +178,7 @@ impl<S: FnMut(&Unit, u64, Segments) -> io::Result<()>> DiskJob for Hasty<S> {
 fn a_server_that_stops_answering_is_given_up() {
     let folder = Folder::new("silent");
     let image = folder.empty("disk", 40 << 20);
-    let (server, address) = serve(&["--disk", &image]);
+    let (server, address) = usbip_server(&["--disk", &image]);
     let (address, bus_id) = (address.parse().unwrap(), "1-1".parse().unwrap());
     let mut host = Host::open(&address, bus_id).unwrap();
     let descriptors = host.enumerate().unwrap();
@@ -243,7 +229,7 @@ fn writing_goes_on_where_it_was_killed() {
         folder.empty("disk", 40_000_000),
         folder.image("input", 39_999_488),
     );
-    let (server, address) = serve(&["--disk", &disk]);
+    let (server, address) = usbip_server(&["--disk", &disk]);
     let write = ["write", &address, "1-1", "--input", &input];
     let mut killed = Running::start(CLIENT, write);
     let first_is_written = || {

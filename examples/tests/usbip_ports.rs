@@ -20,15 +20,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    ANYWHERE, Folder, Running, connect, fails, import_request, run, serve_at, succeeds, text, until,
+    ANYWHERE, CLIENT, Folder, Running, SERVER, connect, fails, import_request, run, serve_at,
+    succeeds, text, until,
 };
 use examples::{Address, Sleeper, Stream, list, offer};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use usbip_proto::Limits;
-
-const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
 
 /// The options for a kernel in the folder.
 fn kernel(folder: &Folder) -> (String, String) {

@@ -17,27 +17,14 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use common::{
-    ANYWHERE, Folder, Running, connect, fails, import_request, run, same, serve_at, succeeds, text,
-    until,
+    CLIENT, Folder, Running, SERVER, client, connect, fails, import_request, run, same, text,
+    until, usbip_server,
 };
 use examples::{Address, Host, Listener, Offers, ReadDisk, Relay, Server, Stop, Stream, list};
 use rustix::process::Signal;
 use usbip_proto::Limits;
 
-const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
 const REDIR_HOST: &str = env!("CARGO_BIN_EXE_usbredir-host");
-
-/// A server at a free port, and its address.
-fn serve(arguments: &[&str]) -> (Running, String) {
-    serve_at(SERVER, ANYWHERE, arguments)
-}
-
-/// What the client said.
-#[track_caller]
-fn client(arguments: &[&str]) -> String {
-    succeeds(CLIENT, arguments)
-}
 
 #[test]
 fn help_and_version() {
@@ -150,11 +137,11 @@ fn what_the_network_does_is_no_mistake() {
     let folder = Folder::new("network");
     let image = folder.image("a.img", 4096);
     // A port that was free a moment ago.
-    let (server, gone) = serve(&["--disk", &image]);
+    let (server, gone) = usbip_server(&["--disk", &image]);
     server.ends_well();
     fails(CLIENT, &["list", &gone], 1, "refused");
     fails(SERVER, &["--relay", &gone, "1-1"], 1, "refused");
-    let (_server, address) = serve(&["--disk", &image]);
+    let (_server, address) = usbip_server(&["--disk", &image]);
     fails(
         SERVER,
         &["--relay", &address, "1-2"],
@@ -271,7 +258,7 @@ fn a_relay_passes_a_disk_on_and_survives_its_server() {
     };
     let first = start();
     let own = folder.image("2.img", 512);
-    let (relay, address) = serve(&["--disk", &own, "--relay", &origin, "1-1"]);
+    let (relay, address) = usbip_server(&["--disk", &own, "--relay", &origin, "1-1"]);
     let list = client(&["list", &address]);
     assert!(list.lines().any(|line| line.starts_with("1-2 ")), "{list}");
     let copy = folder.path("copy");
@@ -298,8 +285,8 @@ fn a_relay_passes_a_disk_on_and_survives_its_server() {
 #[test]
 fn a_relay_ends_though_its_server_does_not_answer() {
     let folder = Folder::new("mute-relay");
-    let (origin, far) = serve(&["--disk", &folder.image("1.img", 4096)]);
-    let (relay, address) = serve(&["--relay", &far, "1-1"]);
+    let (origin, far) = usbip_server(&["--disk", &folder.image("1.img", 4096)]);
+    let (relay, address) = usbip_server(&["--relay", &far, "1-1"]);
     origin.signal(Signal::STOP);
     let mut user = connect(&address);
     user.write_all(&import_request("1-1")).unwrap();
@@ -310,7 +297,7 @@ fn a_relay_ends_though_its_server_does_not_answer() {
 #[test]
 fn what_a_relay_has_got_ready_for_nobody_is_let_go() {
     let folder = Folder::new("nobody");
-    let (origin, far) = serve(&["--disk", &folder.image("1.img", 4096)]);
+    let (origin, far) = usbip_server(&["--disk", &folder.image("1.img", 4096)]);
     let bus_id = "1-1".parse().unwrap();
     let relay = Relay::new(far.parse().unwrap(), bus_id).unwrap();
     let server = Server::new(|_| ()).unwrap();

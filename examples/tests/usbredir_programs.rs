@@ -17,14 +17,14 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::TcpListener;
 
-use common::{ANYWHERE, Folder, Running, fails, run, same, serve, serve_at, succeeds, text};
+use common::{
+    ANYWHERE, CLIENT, Folder, Running, SERVER, fails, run, same, serve, serve_at, succeeds, text,
+};
 use rustix::process::Signal;
 
 const HOST: &str = env!("CARGO_BIN_EXE_usbredir-host");
 const GUEST: &str = env!("CARGO_BIN_EXE_usbredir-guest");
 const BRIDGE: &str = env!("CARGO_BIN_EXE_bridge");
-const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
 
 fn redirect(disk: &str) -> (Running, String) {
     serve_at(HOST, ANYWHERE, &["--disk", disk])

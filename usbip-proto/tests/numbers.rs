@@ -8,28 +8,12 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Reply, Server, Submit, reply, unlink};
+use common::{IN, OUT, RET_SUBMIT, RET_UNLINK, Reply, Server, Submit, reply, unlink};
 use usb_transfer::{Frontend, HostEvent, Status};
 use usbip_proto::{Limits, ProtocolError};
 
-const RET_SUBMIT: u32 = 3;
-const RET_UNLINK: u32 = 4;
-const OUT: u32 = 0;
-const IN: u32 = 1;
-
 fn server() -> Server {
     Server::new(Limits::default())
-}
-
-fn ret(command: u32, seqnum: u32, status: i32, length: i32) -> Reply {
-    Reply {
-        command,
-        seqnum,
-        status,
-        length,
-        packets: 0,
-        errors: 0,
-    }
 }
 
 #[test]
@@ -124,7 +108,7 @@ fn unlink_meets_completion() {
         Ok(Some(HostEvent::Cancel(transfer.id)))
     );
     server.session.complete(transfer.fail(Status::CANCELLED));
-    assert_eq!(server.replies(), [ret(RET_UNLINK, 2, -104, 0)]);
+    assert_eq!(server.replies(), [Reply::new(RET_UNLINK, 2, -104, 0)]);
 
     // Finished meanwhile: its data, then RET_UNLINK 0.
     let transfer = server.submit(&Submit::new(3, IN, 1, 4).header());
@@ -133,9 +117,9 @@ fn unlink_meets_completion() {
         .session
         .complete(transfer.complete_in(Bytes::from_static(b"data")));
     let written = server.written();
-    assert_eq!(reply(&written), ret(RET_SUBMIT, 3, 0, 4));
+    assert_eq!(reply(&written), Reply::new(RET_SUBMIT, 3, 0, 4));
     assert_eq!(&written[48..52], b"data");
-    assert_eq!(reply(&written[52..]), ret(RET_UNLINK, 4, 0, 0));
+    assert_eq!(reply(&written[52..]), Reply::new(RET_UNLINK, 4, 0, 0));
 
     // Failed meanwhile: the failure, then RET_UNLINK 0.
     let transfer = server.submit(&Submit::new(5, OUT, 2, 0).header());
@@ -143,7 +127,10 @@ fn unlink_meets_completion() {
     server.session.complete(transfer.stall());
     assert_eq!(
         server.replies(),
-        [ret(RET_SUBMIT, 5, -32, 0), ret(RET_UNLINK, 6, 0, 0)]
+        [
+            Reply::new(RET_SUBMIT, 5, -32, 0),
+            Reply::new(RET_UNLINK, 6, 0, 0)
+        ]
     );
 
     // Answered before, and never heard of.
@@ -151,12 +138,15 @@ fn unlink_meets_completion() {
     assert_eq!(server.event(&unlink(8, 1000)), Ok(None));
     assert_eq!(
         server.replies(),
-        [ret(RET_UNLINK, 7, 0, 0), ret(RET_UNLINK, 8, 0, 0)]
+        [
+            Reply::new(RET_UNLINK, 7, 0, 0),
+            Reply::new(RET_UNLINK, 8, 0, 0)
+        ]
     );
 
     // Stopped by the function itself.
     let transfer = server.submit(&Submit::new(9, IN, 1, 512).header());
     server.session.complete(transfer.fail(Status::CANCELLED));
-    assert_eq!(server.replies(), [ret(RET_SUBMIT, 9, -104, 0)]);
+    assert_eq!(server.replies(), [Reply::new(RET_SUBMIT, 9, -104, 0)]);
     assert_eq!(server.session.pending(), 0);
 }

@@ -8,31 +8,15 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Reply, Server, Submit, packet, reply, unlink};
+use common::{IN, OUT, RET_SUBMIT, RET_UNLINK, Reply, Server, Submit, packet, reply, unlink};
 use usb_descriptors::{Direction, EndpointAddress, Speed};
 use usb_transfer::{
     Completion, Frontend, HostEvent, IsoPacket, Kind, Payload, Segments, Status, Step, Wire,
 };
 use usbip_proto::{Limits, ProtocolError};
 
-const RET_SUBMIT: u32 = 3;
-const RET_UNLINK: u32 = 4;
-const OUT: u32 = 0;
-const IN: u32 = 1;
-
 fn server() -> Server {
     Server::new(Limits::default())
-}
-
-fn ret(command: u32, seqnum: u32, status: i32, length: i32) -> Reply {
-    Reply {
-        command,
-        seqnum,
-        status,
-        length,
-        packets: 0,
-        errors: 0,
-    }
 }
 
 /// The error that bytes cause, again and again; then the end as every frontend has it.
@@ -186,7 +170,7 @@ fn data_is_cut_to_what_was_asked() {
         .session
         .complete(transfer.complete_in(Bytes::from_static(b"too much")));
     let written = server.written();
-    assert_eq!(reply(&written), ret(RET_SUBMIT, 1, -75, 4));
+    assert_eq!(reply(&written), Reply::new(RET_SUBMIT, 1, -75, 4));
     assert_eq!(&written[48..], b"too ");
 }
 
@@ -203,7 +187,7 @@ fn short_not_ok_is_applied_to_data_in() {
         .session
         .complete(transfer.complete_in(Bytes::from_static(b"abc")));
     let written = server.written();
-    assert_eq!(reply(&written), ret(RET_SUBMIT, 1, -121, 3));
+    assert_eq!(reply(&written), Reply::new(RET_SUBMIT, 1, -121, 3));
     // Enough is enough, and another failure stays what it is.
     let transfer = server.submit(&Submit { seqnum: 2, ..short }.header());
     server
@@ -212,8 +196,8 @@ fn short_not_ok_is_applied_to_data_in() {
     let transfer = server.submit(&Submit { seqnum: 3, ..short }.header());
     server.session.complete(transfer.stall());
     let written = server.written();
-    assert_eq!(reply(&written), ret(RET_SUBMIT, 2, 0, 4));
-    assert_eq!(reply(&written[52..]), ret(RET_SUBMIT, 3, -32, 0));
+    assert_eq!(reply(&written), Reply::new(RET_SUBMIT, 2, 0, 4));
+    assert_eq!(reply(&written[52..]), Reply::new(RET_SUBMIT, 3, -32, 0));
     // Meaningless OUT and on isochronous transfers.
     let out = Submit {
         flags: 0x41,
@@ -313,7 +297,10 @@ fn control_transfers_that_disagree_with_themselves_are_answered_here() {
     ];
     for submit in cases {
         assert_eq!(server.event(&submit.header()), Ok(None), "{submit:?}");
-        assert_eq!(server.replies(), [ret(RET_SUBMIT, submit.seqnum, -22, 0)]);
+        assert_eq!(
+            server.replies(),
+            [Reply::new(RET_SUBMIT, submit.seqnum, -22, 0)]
+        );
     }
     // Without a data stage the direction means nothing.
     let empty = Submit {
@@ -340,7 +327,10 @@ fn port_reset_resets_the_function_before_it_is_answered() {
     assert_eq!(server.session.poll(), None);
     assert_eq!(
         server.replies(),
-        [ret(RET_SUBMIT, 1, -104, 0), ret(RET_SUBMIT, 2, 0, 0)]
+        [
+            Reply::new(RET_SUBMIT, 1, -104, 0),
+            Reply::new(RET_SUBMIT, 2, 0, 0)
+        ]
     );
     // A function that takes its time, and a host that does not wait for it.
     let slow = server.submit(&Submit::new(4, IN, 1, 512).header());
@@ -351,17 +341,17 @@ fn port_reset_resets_the_function_before_it_is_answered() {
     let later = server.submit(&Submit::new(7, OUT, 2, 0).header());
     server.session.complete(later.complete_out());
     assert_eq!(server.event(&unlink(8, 6)), Ok(None));
-    assert_eq!(server.replies(), [ret(RET_SUBMIT, 7, 0, 0)]);
+    assert_eq!(server.replies(), [Reply::new(RET_SUBMIT, 7, 0, 0)]);
     assert_eq!(server.session.pending(), 1, "the function knows one");
     server.session.complete(slow.fail(Status::CANCELLED));
     assert_eq!(server.session.poll(), None);
     assert_eq!(
         server.replies(),
         [
-            ret(RET_SUBMIT, 4, -104, 0),
-            ret(RET_SUBMIT, 5, 0, 0),
-            ret(RET_SUBMIT, 6, 0, 0),
-            ret(RET_UNLINK, 8, 0, 0),
+            Reply::new(RET_SUBMIT, 4, -104, 0),
+            Reply::new(RET_SUBMIT, 5, 0, 0),
+            Reply::new(RET_SUBMIT, 6, 0, 0),
+            Reply::new(RET_UNLINK, 8, 0, 0),
         ]
     );
     // SET_ADDRESS is the host controller's.
@@ -370,7 +360,7 @@ fn port_reset_resets_the_function_before_it_is_answered() {
         ..Submit::new(3, OUT, 0, 0)
     };
     assert_eq!(server.event(&address.header()), Ok(None));
-    assert_eq!(server.replies(), [ret(RET_SUBMIT, 3, 0, 0)]);
+    assert_eq!(server.replies(), [Reply::new(RET_SUBMIT, 3, 0, 0)]);
 }
 
 #[test]
@@ -382,7 +372,7 @@ fn too_many_transfers_are_answered_and_unlinks_still_read() {
     server.submit(&Submit::new(2, IN, 1, 512).header());
     let payload = [Submit::new(3, OUT, 2, 5).header().as_slice(), b"12345"].concat();
     assert_eq!(server.event(&payload), Ok(None));
-    assert_eq!(server.replies(), [ret(RET_SUBMIT, 3, -12, 0)]);
+    assert_eq!(server.replies(), [Reply::new(RET_SUBMIT, 3, -12, 0)]);
     assert!(server.rx.is_empty(), "its payload was taken");
     assert_eq!(
         server.event(&unlink(4, 1)),
@@ -394,7 +384,7 @@ fn too_many_transfers_are_answered_and_unlinks_still_read() {
     let mut server = Server::new(limits);
     let first = server.submit(&Submit::new(1, IN, 1, 600).header());
     assert_eq!(server.event(&Submit::new(2, IN, 1, 600).header()), Ok(None));
-    assert_eq!(server.replies(), [ret(RET_SUBMIT, 2, -12, 0)]);
+    assert_eq!(server.replies(), [Reply::new(RET_SUBMIT, 2, -12, 0)]);
     server.session.complete(first.stall());
     server.submit(&Submit::new(3, IN, 1, 600).header());
 
@@ -477,7 +467,7 @@ fn isochronous_in_is_packed_and_out_has_gaps() {
     let expected = Reply {
         packets: 3,
         errors: 1,
-        ..ret(RET_SUBMIT, 1, 0, 5)
+        ..Reply::new(RET_SUBMIT, 1, 0, 5)
     };
     assert_eq!(
         (reply(&written), &written[48..53]),
@@ -606,7 +596,7 @@ fn a_detached_device_ends_the_connection_after_its_replies() {
         panic!()
     };
     assert!(wants.write && wants.read.is_none());
-    assert_eq!(server.replies(), [ret(RET_SUBMIT, 1, -19, 0)]);
+    assert_eq!(server.replies(), [Reply::new(RET_SUBMIT, 1, -19, 0)]);
     let Step::Io(wants) = server.session.receive(&mut server.rx).unwrap() else {
         panic!()
     };

@@ -143,6 +143,9 @@ impl Drop for Running {
     }
 }
 
+pub const SERVER: &str = env!("CARGO_BIN_EXE_usbip-server");
+pub const CLIENT: &str = env!("CARGO_BIN_EXE_usbip-client");
+
 /// Where a port is free.
 pub const ANYWHERE: &str = "tcp:127.0.0.1:0";
 
@@ -156,6 +159,17 @@ pub fn serve(program: &str, arguments: &[&str]) -> (Running, String) {
 /// Likewise, at an address of the test's choice.
 pub fn serve_at(program: &str, place: &str, arguments: &[&str]) -> (Running, String) {
     serve(program, &[&["--listen", place], arguments].concat())
+}
+
+/// A `usbip-server` at a free port, and its address.
+pub fn usbip_server(arguments: &[&str]) -> (Running, String) {
+    serve_at(SERVER, ANYWHERE, arguments)
+}
+
+/// What `usbip-client` said.
+#[track_caller]
+pub fn client(arguments: &[&str]) -> String {
+    succeeds(CLIENT, arguments)
 }
 
 /// A client that says what it likes.

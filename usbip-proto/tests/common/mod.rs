@@ -9,6 +9,11 @@ use usbip_proto::{DeviceId, Limits, ProtocolError};
 
 pub const DEVICE: u32 = 0x0001_0002;
 
+pub const RET_SUBMIT: u32 = 3;
+pub const RET_UNLINK: u32 = 4;
+pub const OUT: u32 = 0;
+pub const IN: u32 = 1;
+
 /// A CMD_SUBMIT header whose fields can be spoilt.
 #[derive(Clone, Copy, Debug)]
 pub struct Submit {
@@ -109,6 +114,20 @@ pub struct Reply {
     pub length: i32,
     pub packets: i32,
     pub errors: i32,
+}
+
+impl Reply {
+    /// Without packets.
+    pub fn new(command: u32, seqnum: u32, status: i32, length: i32) -> Self {
+        Self {
+            command,
+            seqnum,
+            status,
+            length,
+            packets: 0,
+            errors: 0,
+        }
+    }
 }
 
 pub fn word(header: &[u8], at: usize) -> u32 {
