@@ -9,7 +9,7 @@ LAB_HOST_PACKAGES=(
 
 # In the guest, beside Debian's minimal system.
 LAB_GUEST_PACKAGES=(
-    kmod udev procps iproute2 strace tcpdump tshark
+    kmod udev systemd procps iproute2 strace tcpdump tshark
     usbutils usbip sg3-utils fio libiscsi-bin xorriso eject
     fdisk e2fsprogs dosfstools exfatprogs
     alsa-utils evtest usbredirect v4l-utils
