@@ -180,6 +180,10 @@ pub enum BlockOp {
         offset: u64,
         /// How much, in bytes.
         length: u32,
+        /// The unit looks at the bytes itself, to compare them: they must stay as readable as
+        /// memory is. Others are only handed on to the host, and may be pages of a file that
+        /// somebody else can cut short.
+        inspected: bool,
     },
     /// Writes; finished with no bytes, when the store has taken the data: later reads see it.
     #[non_exhaustive]

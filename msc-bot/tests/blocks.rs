@@ -362,3 +362,38 @@ fn what_waits_to_be_handed_out_is_not_when_its_medium_is_gone() {
     assert_eq!(bench.sense(), NO_MEDIUM);
     bench.assert_fresh();
 }
+
+/// A store that hands out pages of a file which may go must copy what is looked at, and only that.
+#[test]
+fn what_is_compared_is_asked_for_to_be_looked_at() {
+    let sixteen = |opcode: u8, byte_1: u8| {
+        let mut command = [0; 16];
+        (command[0], command[1], command[13]) = (opcode, byte_1, 1);
+        command
+    };
+    for (command, data, inspected) in [
+        (sixteen(0x88, 0), 0, false),
+        (sixteen(0x8f, 0), 0, false),
+        (sixteen(0x8f, 2), 512, true),
+        (sixteen(0x8f, 6), 512, true),
+        (sixteen(0x8e, 0), 512, true),
+        (sixteen(0x89, 0), 1024, true),
+    ] {
+        let mut bench = bench();
+        bench.serving = false;
+        let direction = if data > 0 { Out } else { In };
+        bench.send(&cbw(1, data.max(512), direction, 0, &command));
+        if data > 0 {
+            bench.post_out(vec![0; data as usize]);
+        }
+        let mut read = None;
+        while let Some(op) = bench.device.poll_block() {
+            if let BlockOp::Read { inspected, .. } = op {
+                read = Some(inspected);
+            }
+            let result = bench.stores[0].serve(&op);
+            bench.device.finish(op.token(), result);
+        }
+        assert_eq!(read, Some(inspected), "{command:02x?}");
+    }
+}

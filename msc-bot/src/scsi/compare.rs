@@ -118,7 +118,7 @@ impl Comparing {
         match self.stage {
             Stage::Read => {
                 self.stage = Stage::Reading;
-                return Step::Read(self.at, self.piece);
+                return Step::Read(self.at, self.piece, true);
             }
             Stage::Write if self.has_host_data() => {
                 self.stage = Stage::Writing;
@@ -223,7 +223,10 @@ impl Swapping {
         }
         let Extent { offset, length } = self.extent;
         match &self.stage {
-            SwapStage::Read => Step::Read(offset, u32::try_from(length).unwrap_or(u32::MAX)),
+            SwapStage::Read => {
+                let length = u32::try_from(length).unwrap_or(u32::MAX);
+                Step::Read(offset, length, true)
+            }
             SwapStage::Write => Step::Write(offset, self.new.clone(), self.durable),
             SwapStage::Over(result) => Step::Done(*result),
         }

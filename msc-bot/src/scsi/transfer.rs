@@ -63,7 +63,8 @@ impl Flight {
 pub(crate) enum Step {
     /// Nothing before the store or the transport has done its part.
     Wait,
-    Read(u64, u32),
+    /// Where and how much, and whether what comes is looked at.
+    Read(u64, u32, bool),
     Write(u64, Bytes, bool),
     Zero(Extent, bool),
     Flush,
@@ -126,7 +127,7 @@ impl Reading {
             return Step::Done(Ok(()));
         }
         let (offset, length) = self.left.split_to(READ_CHUNK);
-        Step::Read(offset, length)
+        Step::Read(offset, length, false)
     }
 
     pub(crate) fn finish(

@@ -294,12 +294,13 @@ impl LogicalUnit {
                     self.gathered(at);
                     continue;
                 }
-                Step::Read(offset, length) => {
+                Step::Read(offset, length, inspected) => {
                     let op = BlockOp::Read {
                         token,
                         lun,
                         offset,
                         length,
+                        inspected,
                     };
                     (offset, u64::from(length), op)
                 }
