@@ -52,8 +52,17 @@ enum Quirk {
     NothingMoved,
     /// Half of the data, then a stall; the status passes, and the residue is zero.
     StallThenPassed,
+    /// The data phase is left out: the status comes in its place, and fails.
+    SkipsData,
+    /// So too, and the status passes.
+    SkipsDataAndPasses,
+    /// A packet of no bytes between data and status.
+    EmptyPacket,
+    /// The status twice.
+    TwoStatuses,
 }
 
+/// Of reads and writes.
 const SUCCESS_WITHOUT_DATA: [Quirk; 4] = [
     Quirk::ShortWithoutError,
     Quirk::AllIsResidue,
@@ -70,9 +79,14 @@ struct Foreign {
     /// What the next transfer of data to the device takes at most, and how it ends.
     out_takes: usize,
     out_status: Status,
+    /// It does not take the next data; what of it waits.
+    leaves_data: bool,
+    left: Option<TransferId>,
     in_halted: bool,
     stalls_queue: bool,
     sense: [u8; 3],
+    /// The response code of sense data, with the bit for information.
+    response: u8,
     /// How often the quirk is shown.
     quirks: Vec<Quirk>,
     resets: usize,
@@ -93,9 +107,12 @@ impl Default for Foreign {
             out_left: 0,
             out_takes: 0,
             out_status: Status::COMPLETED,
+            leaves_data: false,
+            left: None,
             in_halted: false,
             stalls_queue: false,
             sense: [0; 3],
+            response: 0x70,
             quirks: Vec::new(),
             resets: 0,
             refuses_reset: false,
@@ -151,7 +168,7 @@ impl Foreign {
                 answer[4..].copy_from_slice(&self.block_size.to_be_bytes());
             }
             0x03 => {
-                answer[..3].copy_from_slice(&[0x70, 0, self.sense[0]]);
+                answer[..3].copy_from_slice(&[self.response, 0, self.sense[0]]);
                 answer[12..14].copy_from_slice(&self.sense[1..]);
                 self.sense = [0; 3];
             }
@@ -204,6 +221,10 @@ impl Foreign {
                 (self.out_takes, self.out_status) = (half, Status::STALL);
                 0
             }
+            Quirk::SkipsData => {
+                self.leaves_data = true;
+                0
+            }
             other => panic!("not of a write: {other:?}"),
         }
     }
@@ -251,6 +272,21 @@ impl Foreign {
             }
             Quirk::StallThenPassed => {
                 self.sends.push_back(None);
+                self.send(csw(tag, 0, 0));
+            }
+            Quirk::SkipsData => {
+                self.sense = [3, 0x11, 0];
+                self.send(csw(tag, length, 1));
+            }
+            Quirk::SkipsDataAndPasses => self.send(csw(tag, 0, 0)),
+            Quirk::EmptyPacket => {
+                self.send(answer);
+                self.send([]);
+                self.send(csw(tag, 0, 0));
+            }
+            Quirk::TwoStatuses => {
+                self.send(answer);
+                self.send(csw(tag, 0, 0));
                 self.send(csw(tag, 0, 0));
             }
             Quirk::Babble => {
@@ -319,7 +355,7 @@ impl Foreign {
                 return Status::STALL;
             }
             self.sends.clear();
-            self.out_left = 0;
+            (self.out_left, self.leaves_data) = (0, false);
         }
         if setup.request == 0xfe {
             Status::STALL
@@ -343,7 +379,9 @@ impl Function for Foreign {
                 (Payload::In { length }, BULK_IN) => self.ins.push_back((transfer.id, *length)),
                 (Payload::Out(data), BULK_OUT) => {
                     let data = data.clone();
-                    if self.out_left > 0 {
+                    if self.leaves_data {
+                        self.left = Some(transfer.id);
+                    } else if self.out_left > 0 {
                         self.out_left -= data.len();
                         let taken = &data[..data.len().min(self.out_takes)];
                         self.written.extend_from_slice(taken);
@@ -368,6 +406,10 @@ impl Function for Foreign {
         if let Some(at) = self.ins.iter().position(|(each, _)| *each == id) {
             self.ins.remove(at);
             let direction = usb_descriptors::Direction::In;
+            self.push(Completion::failed(id, direction, Status::CANCELLED));
+        }
+        if self.left.take_if(|left| *left == id).is_some() {
+            let direction = usb_descriptors::Direction::Out;
             self.push(Completion::failed(id, direction, Status::CANCELLED));
         }
     }
@@ -441,6 +483,51 @@ fn a_stall_before_the_status_is_cleared() {
 }
 
 #[test]
+fn a_status_in_place_of_the_data_is_taken_as_status() {
+    let (result, device) = run(&[Quirk::SkipsData]);
+    assert_eq!(result, Err(ScsiError::Sense(Sense::READ_ERROR)));
+    assert_eq!(device.resets, 0);
+    let (result, device) = run(&[Quirk::SkipsDataAndPasses]);
+    assert_eq!((result, device.resets), (Err(ScsiError::Answer), 0));
+}
+
+/// What the host still sends is not taken any more.
+#[test]
+fn a_write_whose_status_comes_before_its_data_is_taken_ends() {
+    let write = |quirks: &[Quirk]| {
+        let mut device = Foreign {
+            quirks: quirks.to_vec(),
+            ..Foreign::default()
+        };
+        let mut host = Initiator::new(&Foreign::descriptors()).unwrap();
+        host.write(0, Bytes::from(vec![1; 512]));
+        exchange(&mut host, &mut device);
+        assert_eq!(host.pending(), 0);
+        (host.result().expect("it ends").1, device)
+    };
+    let (result, device) = write(&[Quirk::SkipsData]);
+    assert_eq!((result, device.resets), (Ok(Segments::new()), 1));
+    assert_eq!(device.written, [1; 512]);
+    let (result, device) = write(&[Quirk::SkipsData; 3]);
+    assert_eq!((result, device.resets), (Err(ScsiError::Transport), 3));
+}
+
+#[test]
+fn an_empty_packet_before_the_status_is_passed_over() {
+    let (result, device) = run(&[Quirk::EmptyPacket]);
+    assert_eq!(result.unwrap().len(), 1024);
+    assert_eq!(device.resets, 0);
+}
+
+/// The next command meets the second one, and is repeated.
+#[test]
+fn a_second_status_is_nobodys() {
+    let (result, device) = run(&[Quirk::TwoStatuses]);
+    assert_eq!(result.unwrap().len(), 1024);
+    assert_eq!(device.resets, 1);
+}
+
+#[test]
 fn broken_transport_is_reset_and_the_command_repeated() {
     for quirk in [
         Quirk::StallStatusAlways,
@@ -476,7 +563,10 @@ fn a_unit_attention_is_but_a_notice() {
     let (result, device) = run(&[Quirk::UnitAttention]);
     assert_eq!(result.unwrap().len(), 1024);
     assert_eq!(device.resets, 0);
-    let (result, _) = run(&[Quirk::UnitAttention; 3]);
+    // One for each thing that has happened; but it ends.
+    let (result, _) = run(&[Quirk::UnitAttention; 8]);
+    assert_eq!(result.unwrap().len(), 1024);
+    let (result, _) = run(&[Quirk::UnitAttention; 100]);
     let sense = Sense::new(SenseKey::UNIT_ATTENTION, 0x29, 0);
     assert_eq!(result, Err(ScsiError::Sense(sense)));
 }
@@ -578,6 +668,11 @@ fn writes_reach_the_device_and_an_unknown_flush_is_none() {
     exchange(&mut host, &mut device);
     assert_eq!(host.result().unwrap().1.unwrap().len(), 0);
     assert_eq!(host.result().unwrap().1.unwrap().len(), 0);
+    // Some say of which block, though there is none.
+    device.response = 0xf0;
+    host.flush();
+    exchange(&mut host, &mut device);
+    assert_eq!(host.result().unwrap().1, Ok(Segments::new()));
     assert_eq!(
         (device.written == data, device.done),
         (true, 2),

@@ -11,7 +11,7 @@ mod bench;
 use bench::{Store, disk, pattern, result};
 use bytes::Bytes;
 use msc_bot::{
-    BlockError, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, ScsiError, Sense,
+    BlockError, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, Lun, ScsiError, Sense,
 };
 use proptest::prelude::*;
 use usb_descriptors::{Direction, Speed};
@@ -285,4 +285,40 @@ fn a_disk_of_qemu_is_asked_for_its_status_at_last() {
         assert_eq!(data.unwrap().to_bytes(), store.disk);
         assert_eq!(device.most, most);
     }
+}
+
+#[test]
+fn all_that_happened_to_a_disk_is_told_and_the_request_done() {
+    let (mut host, mut device, mut stores) = pair(Speed::High, BlockSize::BYTES_512, 64);
+    host.read(0, 1);
+    assert!(
+        result(&mut host, &mut device, &mut stores)
+            .unwrap()
+            .1
+            .is_ok()
+    );
+    device.insert(Lun::ZERO, 64, false);
+    device.resize(Lun::ZERO, 60);
+    device.write_protect(Lun::ZERO, true);
+    host.read(0, 1);
+    assert!(
+        result(&mut host, &mut device, &mut stores)
+            .unwrap()
+            .1
+            .is_ok()
+    );
+    // So too while another host gets to know it, which resets it first.
+    host.close();
+    exchange(&mut host, &mut device);
+    device.insert(Lun::ZERO, 64, false);
+    device.resize(Lun::ZERO, 60);
+    device.write_protect(Lun::ZERO, true);
+    let mut host = Initiator::new(device.descriptors()).unwrap();
+    host.read(0, 1);
+    assert!(
+        result(&mut host, &mut device, &mut stores)
+            .unwrap()
+            .1
+            .is_ok()
+    );
 }

@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use bench::{Store, disk, pattern};
 use bytes::Bytes;
 use msc_bot::{
-    BlockError, BlockOp, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, NoMassStorage,
-    ScsiError, Sense, Ticket, UasDevice,
+    BlockError, BlockOp, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, Lun,
+    NoMassStorage, ScsiError, Sense, Ticket, UasDevice,
 };
 use proptest::prelude::*;
 use usb_descriptors::{EndpointAddress, Speed};
@@ -649,4 +649,17 @@ fn a_device_that_takes_no_setting_is_given_up() {
     assert_eq!(host.error(), Some(ScsiError::Device(Status::STALL)));
     assert_eq!(std::iter::from_fn(|| host.result()).count(), 4);
     assert_eq!(host.pending(), 0);
+}
+
+#[test]
+fn all_that_happened_to_a_disk_is_told_and_the_request_done() {
+    let (mut host, mut device, mut store) = pair(Speed::High, BlockSize::BYTES_512, 64);
+    host.read(0, 1);
+    results(&mut host, &mut device, &mut store);
+    device.insert(Lun::ZERO, 64, false);
+    device.resize(Lun::ZERO, 60);
+    device.write_protect(Lun::ZERO, true);
+    host.read(0, 1);
+    let results = results(&mut host, &mut device, &mut store);
+    assert!(results[0].1.is_ok());
 }

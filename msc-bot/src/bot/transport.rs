@@ -150,6 +150,23 @@ impl Part {
     }
 }
 
+impl Exchange {
+    // Quirk: devices that leave the data phase out have the status taken for short data (Linux,
+    // drivers/usb/storage/transport.c, "skipped data phase"); test:
+    // a_status_in_place_of_the_data_is_taken_as_status.
+    fn find_status_in_data(&mut self) {
+        let is_short = self.data == Part::Moved && self.moved < self.expected;
+        if is_short && self.received.len() == StatusWrapper::LENGTH {
+            let found = StatusWrapper::parse(&self.received.to_bytes());
+            self.answer = found.filter(|answer| answer.tag == self.tag);
+            if self.answer.is_some() {
+                self.received = Segments::new();
+                self.moved = 0;
+            }
+        }
+    }
+}
+
 impl Transport {
     pub(crate) fn new(pipes: Pipes) -> Self {
         Self {
@@ -274,15 +291,33 @@ impl Transport {
                 _ => 0,
             };
             exchange.moved = moved.min(exchange.expected);
-            if exchange.data != Part::Moved {
-                // The status comes only when the halt is cleared, and some stacks have stalled
-                // this transfer too: ask again then.
+            exchange.find_status_in_data();
+            if exchange.data != Part::Moved || exchange.answer.is_some() {
+                // The status came, or comes only when the halt is cleared, and some stacks have
+                // stalled this transfer too: ask again then.
                 self.withdraw(&mut exchange.status);
             }
+        } else if exchange.status.is(id) && exchange.answer.is_some() {
+            // It was called off.
+            exchange.status = match Part::of(status) {
+                Part::Moved => Part::Absent,
+                other => other,
+            };
         } else if exchange.status.is(id) {
             exchange.status = Part::of(status);
-            if let (Part::Moved, Actual::In(data)) = (exchange.status, actual) {
-                exchange.answer = StatusWrapper::parse(&data.to_bytes());
+            match (exchange.status, actual) {
+                // Quirk: devices that end data of whole packets with a packet of no bytes (Linux,
+                // drivers/usb/storage/transport.c, "0-length CSW"); test:
+                // an_empty_packet_before_the_status_is_passed_over.
+                (Part::Moved, Actual::In(data)) if data.is_empty() => {
+                    exchange.status = Part::Absent;
+                }
+                (Part::Moved, Actual::In(data)) => {
+                    exchange.answer = StatusWrapper::parse(&data.to_bytes());
+                    // Nothing is moved behind it.
+                    self.withdraw(&mut exchange.data);
+                }
+                _ => {}
             }
         }
     }
@@ -311,7 +346,7 @@ impl Transport {
             };
             let id = self.ask(SetupPacket::clear_halt(endpoint));
             self.stage = Stage::Clearing(id, exchange);
-        } else if status == Part::Moved {
+        } else if status == Part::Moved || (status == Part::Absent && exchange.answer.is_some()) {
             self.conclude(exchange);
         } else if exchange.status_reads >= STATUS_READS {
             self.recover();

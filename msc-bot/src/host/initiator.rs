@@ -6,10 +6,10 @@ use bytes::Bytes;
 use usb_descriptors::SetupPacket;
 use usb_transfer::{Completion, DeviceDescriptors, Frontend, HostEvent, Segments, Status};
 
-use super::queue::{ATTEMPTS, Queue, Shape, Work};
+use super::queue::{Queue, Shape, Tries, Work};
 use super::unit::inquiry;
 use super::{DataPhase, End, Event, NoMassStorage, Place, ScsiError, Ticket, Transport, Unit};
-use crate::{SenseKey, bot, uas};
+use crate::{bot, uas};
 
 /// The most that one command moves, in bytes: what Linux asks of a disk at high speed, so that
 /// every disk is used to it. By Bulk-Only Transport 240 sectors
@@ -36,7 +36,8 @@ const MAX_UNITS: u8 = 16;
 /// at a time (BOT 1.0, 3.4), wrapper, data and status of it are submitted together.
 ///
 /// Stalls are cleared, what has failed halfway is aborted, broken transport is reset, and what
-/// failed for a reason that may be gone is tried three times.
+/// failed for a reason that may be gone is tried again, as long as the unit has something new to
+/// tell, else three times.
 ///
 /// It ends by [`close`](Self::close) or when the device fails; then every request has its result.
 ///
@@ -49,7 +50,7 @@ pub struct Initiator {
     phase: Phase,
     /// A request of a phase before the last is under way.
     is_waiting: bool,
-    attempts: u8,
+    tries: Tries,
     units: u8,
     inquiry: Option<Unit>,
     unit: Option<Unit>,
@@ -129,7 +130,7 @@ impl Initiator {
             is_uas,
             phase: Phase::Configure,
             is_waiting: false,
-            attempts: 0,
+            tries: Tries::default(),
             units: 1,
             inquiry: None,
             unit: None,
@@ -228,25 +229,16 @@ impl Initiator {
 
     /// Takes what became of a command by which the unit is got to know.
     fn take(&mut self, end: End) {
+        if self.tries.again(&end) {
+            return;
+        }
+        self.tries = Tries::default();
         let error = match end {
-            End::Passed { data, .. } => {
-                self.attempts = 0;
-                return self.pass(&data.to_bytes());
-            }
+            End::Passed { data, .. } => return self.pass(&data.to_bytes()),
             End::Failed(Some(sense)) => ScsiError::Sense(sense),
             End::Failed(None) | End::Busy => ScsiError::NoReason,
             End::Broken => ScsiError::Transport,
         };
-        let may_be_gone = match (error, &end) {
-            (ScsiError::Sense(sense), _) => sense.key == SenseKey::UNIT_ATTENTION,
-            (_, End::Broken | End::Busy) => true,
-            _ => false,
-        };
-        self.attempts = self.attempts.saturating_add(1);
-        if may_be_gone && self.attempts < ATTEMPTS {
-            return;
-        }
-        self.attempts = 0;
         match (self.phase, error) {
             // One unit does as well.
             (Phase::ReportLuns, ScsiError::Sense(_) | ScsiError::NoReason) => {

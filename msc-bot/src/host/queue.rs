@@ -13,8 +13,34 @@ use super::transport::{DataPhase, End, Transport};
 use super::unit::{ScsiError, Ticket};
 use crate::{Sense, SenseKey};
 
-/// How often a command is tried when it failed for a reason that may be gone.
-pub(super) const ATTEMPTS: u8 = 3;
+/// How often a command is tried when the transport failed it, or the device was busy.
+const ATTEMPTS: u8 = 3;
+
+/// How often it is tried when the unit had something to tell instead. A unit tells of each thing
+/// that happened to it once, one by one (SAM-5, 5.14), so no more than there are kinds of things.
+const NOTICES: u8 = 16;
+
+/// How often a command failed for reasons that may be gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tries {
+    faults: u8,
+    notices: u8,
+}
+
+impl Tries {
+    /// Whether what ended so is to be tried again.
+    pub(super) fn again(&mut self, end: &End) -> bool {
+        let (count, most) = match end {
+            End::Failed(Some(sense)) if sense.key == SenseKey::UNIT_ATTENTION => {
+                (&mut self.notices, NOTICES)
+            }
+            End::Broken | End::Busy => (&mut self.faults, ATTEMPTS),
+            End::Failed(_) | End::Passed { .. } => return false,
+        };
+        *count = count.saturating_add(1);
+        *count < most
+    }
+}
 
 /// Commands whose results were not taken, since an older one is still under way.
 const WINDOW: usize = 64;
@@ -47,9 +73,7 @@ struct Command {
     lba: u64,
     blocks: u32,
     state: State,
-    /// How often it failed for a fault of the transport, and for a notice of the unit.
-    faults: u8,
-    notices: u8,
+    tries: Tries,
 }
 
 #[derive(Debug)]
@@ -120,32 +144,31 @@ impl Command {
     }
 
     fn end(&mut self, end: End, is_alone: bool) {
-        let error = match end {
-            End::Passed { missing: 1.., .. } => ScsiError::Answer,
-            End::Passed { data, .. } => return self.state = State::Done(Ok(data)),
+        let waits = matches!(end, End::Busy) && !is_alone;
+        if waits || self.tries.again(&end) {
+            return self.state = State::ToSend;
+        }
+        self.state = State::Done(match end {
+            End::Passed { missing: 1.., .. } => Err(ScsiError::Answer),
+            End::Passed { data, .. } => Ok(data),
             // A disk that does not know how has no cache.
-            End::Failed(Some(Sense::INVALID_OPCODE)) if matches!(self.work, Work::Flush) => {
-                return self.state = State::Done(Ok(Segments::new()));
+            End::Failed(Some(sense)) if matches!(self.work, Work::Flush) && is_unknown(sense) => {
+                Ok(Segments::new())
             }
-            End::Failed(Some(sense)) => ScsiError::Sense(sense),
-            End::Busy if !is_alone => return self.state = State::ToSend,
-            End::Failed(None) | End::Busy => ScsiError::NoReason,
-            End::Broken => ScsiError::Transport,
-        };
-        let is_busy = matches!(end, End::Busy);
-        let tries = match error {
-            ScsiError::Sense(sense) if sense.key == SenseKey::UNIT_ATTENTION => &mut self.notices,
-            ScsiError::Transport => &mut self.faults,
-            _ if is_busy => &mut self.faults,
-            _ => return self.state = State::Done(Err(error)),
-        };
-        *tries = tries.saturating_add(1);
-        self.state = if *tries < ATTEMPTS {
-            State::ToSend
-        } else {
-            State::Done(Err(error))
-        };
+            End::Failed(Some(sense)) => Err(ScsiError::Sense(sense)),
+            End::Failed(None) | End::Busy => Err(ScsiError::NoReason),
+            End::Broken => Err(ScsiError::Transport),
+        });
     }
+}
+
+/// Whether a disk does not know a command; what stands beside the reason does not matter.
+fn is_unknown(sense: Sense) -> bool {
+    let bare = Sense {
+        information: None,
+        ..sense
+    };
+    bare == Sense::INVALID_OPCODE
 }
 
 impl Job {
@@ -182,8 +205,7 @@ impl Job {
             lba: self.lba,
             blocks,
             state: State::ToSend,
-            faults: 0,
-            notices: 0,
+            tries: Tries::default(),
         })
     }
 
