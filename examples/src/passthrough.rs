@@ -7,6 +7,7 @@ mod nusb;
 mod physical;
 mod plugged;
 mod policy;
+mod pool;
 mod read_only;
 #[cfg(test)]
 mod tests;

@@ -11,16 +11,18 @@ use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::io;
 use std::mem;
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::ptr::NonNull;
+use std::slice;
 
 use bytes::Bytes;
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, IntegerSetter, NoArg, Opcode, Setter, Updater, ioctl, opcode};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::host_api::ClaimError;
+use super::pool::Reused;
 
 const GROUP: u8 = b'U';
 const SET_INTERFACE: Opcode = opcode::read::<[u32; 2]>(GROUP, 4);
@@ -134,6 +136,8 @@ pub(super) enum Buffer {
     Out(Bytes),
     /// Is filled, from its start up to its length.
     In(Vec<u8>),
+    /// Is filled, from its start up to a length, by the device itself.
+    Mapped(Mapped, usize),
 }
 
 impl Buffer {
@@ -141,6 +145,7 @@ impl Buffer {
         match self {
             Self::Out(data) => data.len(),
             Self::In(data) => data.len(),
+            Self::Mapped(memory, length) => memory.length.min(*length),
         }
     }
 
@@ -149,7 +154,46 @@ impl Buffer {
             // The kernel only reads it.
             Self::Out(data) => data.as_ptr().cast_mut().cast(),
             Self::In(data) => data.as_mut_ptr().cast(),
+            Self::Mapped(memory, _) => memory.start.as_ptr(),
         }
+    }
+}
+
+/// Memory of the kernel's for a device to write into, which the process sees, too: what came needs
+/// no copy. It outlives its node.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    start: NonNull<c_void>,
+    length: usize,
+}
+
+// SAFETY: it owns its memory, which is only read by `deref`.
+unsafe impl Send for Mapped {}
+// SAFETY: likewise.
+unsafe impl Sync for Mapped {}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: so long is the mapping, which the kernel has filled with zeros. As long as a device
+        // may write to it, it is in `under_way`, where nobody can get at it.
+        unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.length) }
+    }
+}
+
+impl Reused for Mapped {
+    fn capacity(&self) -> usize {
+        self.length
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: it is this one's mapping, and no reference to it is left. Should an URB still be
+        // under way, as one of a node that is dropped, then the kernel keeps the memory itself.
+        let unmapped = unsafe { munmap(self.start.as_ptr(), self.length) };
+        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
 }
 
@@ -240,12 +284,6 @@ impl Drop for Block {
 }
 
 impl<T> Node<T> {
-    /// Opens `/dev/bus/usb/BBB/DDD`.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self::new(fd))
-    }
-
     /// A node that is open.
     pub(super) const fn new(fd: OwnedFd) -> Self {
         Self {
@@ -363,6 +401,27 @@ impl<T> Node<T> {
         unsafe { ioctl(&self.fd, NoArg::<RESET>::new()) }
     }
 
+    /// Memory for a [`Buffer::Mapped`]; a length of whole pages.
+    ///
+    /// # Errors
+    /// The kernel has none, is older than 4.6, or lets all programs together have no more.
+    pub(super) fn map(&self, length: usize) -> Result<Mapped, Errno> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping takes nobody's memory away.
+        let start = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                length,
+                protection,
+                MapFlags::SHARED,
+                &self.fd,
+                0,
+            )
+        }?;
+        let start = NonNull::new(start).ok_or(Errno::NOMEM)?;
+        Ok(Mapped { start, length })
+    }
+
     /// Starts an URB. The number names it until it is reaped.
     ///
     /// # Errors
@@ -400,7 +459,8 @@ impl<T> Node<T> {
         }
         // SAFETY: the pointer is to an URB with as many packets as it says, whose buffer has the
         // length it says. Both stay where they are until the URB was reaped, or for ever untouched
-        // if it is not: they are dropped with the node only, and the kernel writes in `reap` only.
+        // if it is not: they are dropped with the node only, and the kernel writes in `reap` only,
+        // or to memory of its own.
         let submitted = unsafe {
             ioctl(
                 &self.fd,
@@ -435,7 +495,7 @@ impl<T> Node<T> {
     /// An URB that has ended.
     ///
     /// # Errors
-    /// [`Errno::NODEV`]: the device is gone, and all URBs were reaped.
+    /// [`Errno::NODEV`]: the device is gone. URBs that were not reaped until then may never be.
     pub(super) fn reap(&mut self) -> Result<Option<Reaped<T>>, Errno> {
         // SAFETY: the code's argument is a place for a pointer. The URB of that pointer and its
         // buffer are written to; both are alive, since `under_way` holds all that were submitted.

@@ -10,7 +10,6 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +18,6 @@ use std::time::Duration;
 
 use nusb::MaybeFuture;
 use nusb::transfer::{self, ControlIn, ControlOut, ControlType, TransferError};
-use rustix::fs::{Mode, OFlags};
 use usb_descriptors::{Direction, Recipient, RequestKind, SetupPacket};
 use usb_transfer::{
     Actual, Completion, Endpoint, FunctionEvent, Kind, Payload, Status, Transfer, TransferId,
@@ -59,19 +57,7 @@ struct ControlJob {
 }
 
 impl Nusb {
-    /// Opens a device node, such as `/dev/bus/usb/001/002`, for [`new`](Self::new).
-    ///
-    /// # Errors
-    /// There is none, or it is not for this user.
-    pub fn open_node(node: &Path) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::open(
-            node,
-            OFlags::RDWR | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?)
-    }
-
-    /// The device of a node. The waker is used when there is something to poll for; `unplugged` is
+    /// The device of an open node, such as `/dev/bus/usb/001/002`. The waker is used when there is something to poll for; `unplugged` is
     /// to be set, and the waker used, when the node hangs up.
     ///
     /// # Errors

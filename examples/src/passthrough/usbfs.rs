@@ -3,10 +3,10 @@
 mod packets;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use rustix::io::Errno;
@@ -17,7 +17,8 @@ use usb_transfer::{
 };
 
 use super::host_api::{ClaimError, HostApi};
-use super::kernel::{Buffer, MOST_PACKETS, Node, Reaped, Request, UrbKind, flag};
+use super::kernel::{Buffer, MOST_PACKETS, Mapped, Node, Reaped, Request, UrbKind, flag};
+use super::pool::Pool;
 use packets::{compacted, packed, total};
 
 /// A device by usbfs (`Documentation/driver-api/usb/usb.rst` of the kernel). Each transfer is one
@@ -27,6 +28,7 @@ use packets::{compacted, packed, total};
 #[derive(Debug)]
 pub struct Usbfs {
     node: Node<Tag>,
+    pool: Pool<Mapped>,
     jobs: BTreeMap<TransferId, Job>,
     /// Endpoints that have been given streams, each with its interface.
     streamed: BTreeMap<u8, u8>,
@@ -35,6 +37,8 @@ pub struct Usbfs {
     backlog: VecDeque<(Transfer, UrbPlace)>,
     events: VecDeque<FunctionEvent>,
     presence: Presence,
+    /// Set when the node hangs up, whether anything was under way or not.
+    unplugged: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,19 +97,32 @@ enum JobKind {
 }
 
 impl Usbfs {
-    /// Opens a device node, such as `/dev/bus/usb/001/002`.
-    ///
-    /// # Errors
-    /// There is none, or it is not for this user.
-    pub fn open(node: &Path) -> io::Result<Self> {
-        Ok(Self {
-            node: Node::open(node)?,
+    /// The device of an open node, such as `/dev/bus/usb/001/002`. `unplugged` is to be set when the
+    /// node hangs up.
+    #[must_use]
+    pub fn new(node: OwnedFd, unplugged: Arc<AtomicBool>) -> Self {
+        Self {
+            node: Node::new(node),
+            pool: Pool::default(),
             jobs: BTreeMap::new(),
             streamed: BTreeMap::new(),
             backlog: VecDeque::new(),
             events: VecDeque::new(),
             presence: Presence::Here,
-        })
+            unplugged,
+        }
+    }
+
+    /// A buffer for what a device sends.
+    fn buffer(&self, length: usize) -> Buffer {
+        let memory = Pool::<Mapped>::size_for(length).and_then(|size| {
+            let used = self.pool.take(size);
+            used.or_else(|| self.node.map(size).ok())
+        });
+        match memory {
+            Some(memory) => Buffer::Mapped(memory, length),
+            None => Buffer::In(vec![0; length]),
+        }
     }
 
     fn start(&mut self, transfer: Transfer, place: UrbPlace) {
@@ -116,6 +133,8 @@ impl Usbfs {
         };
         match started {
             Ok(()) => {}
+            // Buffers that are not in use count, too.
+            Err(Errno::NOMEM) if self.pool.clear() => self.start(transfer, place),
             Err(Errno::NOMEM) if self.node.under_way() > 0 => {
                 self.backlog.push_front((transfer, place));
             }
@@ -185,7 +204,7 @@ impl Usbfs {
                 } else {
                     0
                 };
-                (Buffer::In(vec![0; *length as usize]), flags)
+                (self.buffer(*length as usize), flags)
             }
         };
         let request = Request {
@@ -220,7 +239,7 @@ impl Usbfs {
                 Payload::Out(data) => Buffer::Out(packed(data, packets).ok_or(Errno::INVAL)?),
                 Payload::In { length } => {
                     let wanted = total(packets).filter(|&wanted| wanted <= *length as usize);
-                    Buffer::In(vec![0; wanted.ok_or(Errno::INVAL)?])
+                    self.buffer(wanted.ok_or(Errno::INVAL)?)
                 }
             };
             let request = Request {
@@ -281,12 +300,18 @@ impl Usbfs {
         };
         job.left -= 1;
         let urb_status = status_of_urb(urb.status);
+        let filled = match urb.buffer {
+            Buffer::In(data) => Some(data.into()),
+            Buffer::Mapped(memory, _) => Some(self.pool.lend(memory)),
+            Buffer::Out(_) => None,
+        };
         match &mut job.kind {
             JobKind::Plain { before } => {
-                let actual = match urb.buffer {
-                    Buffer::In(data) => Actual::In(received(data, *before, urb.actual)),
-                    Buffer::Out(_) => Actual::Out(count(urb.actual)),
+                let actual = match filled {
+                    Some(data) => Actual::In(received(data, *before, urb.actual)),
+                    None => Actual::Out(count(urb.actual)),
                 };
+                self.jobs.remove(&id);
                 self.complete(Completion::new(id, urb_status, actual));
             }
             JobKind::Isochronous {
@@ -300,54 +325,28 @@ impl Usbfs {
                     packet.actual = done.actual.min(packet.length);
                     packet.status = status_of_urb(done.status);
                 }
-                if let (Buffer::In(bytes), Some(slot)) = (urb.buffer, data.get_mut(piece)) {
-                    *slot = compacted(&bytes.into(), &urb.packets);
+                if let (Some(bytes), Some(slot)) = (filled, data.get_mut(piece)) {
+                    *slot = compacted(&bytes, &urb.packets);
                 }
                 if status.is_completed() {
                     *status = urb_status;
                 }
                 if job.left == 0 {
-                    self.complete_isochronous(id);
+                    let status = *status;
+                    if let Some(job) = self.jobs.remove(&id) {
+                        self.complete(job.ended(id, status));
+                    }
                 }
             }
         }
-        if self.jobs.get(&id).is_some_and(|job| job.left == 0) {
-            self.jobs.remove(&id);
-        }
-    }
-
-    fn complete_isochronous(&mut self, id: TransferId) {
-        let Some(job) = self.jobs.remove(&id) else {
-            return;
-        };
-        let JobKind::Isochronous {
-            packets,
-            data,
-            status,
-        } = job.kind
-        else {
-            return;
-        };
-        let actual = match job.direction {
-            Direction::In => {
-                let mut all = Segments::new();
-                for piece in data {
-                    all.append(piece);
-                }
-                Actual::In(all)
-            }
-            Direction::Out => Actual::Out(packets.iter().map(|packet| packet.actual).sum()),
-        };
-        self.complete(Completion::new(id, status, actual).with_packets(packets));
     }
 
     /// Reaps what has come back, and starts what had to wait for that.
     fn reap(&mut self) {
-        while self.presence == Presence::Here {
+        while self.presence == Presence::Here && self.has_news() {
             match self.node.reap() {
                 Ok(Some(urb)) => self.reaped(urb),
                 Ok(None) => break,
-                // The kernel has given back all it had before it says so.
                 Err(_) => self.presence = Presence::Gone,
             }
         }
@@ -355,12 +354,22 @@ impl Usbfs {
             self.start_backlog();
             return;
         }
+        // The kernel says that the device is gone before it has given back all it had, and then
+        // nobody is woken for it.
+        for (id, job) in mem::take(&mut self.jobs) {
+            self.complete(job.ended(id, Status::DISCONNECTED));
+        }
         for (transfer, _) in mem::take(&mut self.backlog) {
             self.complete(transfer.fail(Status::DISCONNECTED));
         }
         if mem::replace(&mut self.presence, Presence::Told) == Presence::Gone {
             self.events.push_back(FunctionEvent::Detached);
         }
+    }
+
+    /// Whether the kernel may have something to tell.
+    fn has_news(&self) -> bool {
+        self.node.under_way() > 0 || self.unplugged.load(Ordering::Acquire)
     }
 
     fn start_backlog(&mut self) {
@@ -373,6 +382,26 @@ impl Usbfs {
             };
             self.start(transfer, place);
         }
+    }
+}
+
+impl Job {
+    /// With what its packets have moved; those without packets have moved nothing.
+    fn ended(self, id: TransferId, status: Status) -> Completion {
+        let JobKind::Isochronous { packets, data, .. } = self.kind else {
+            return Completion::failed(id, self.direction, status);
+        };
+        let actual = match self.direction {
+            Direction::In => {
+                let mut all = Segments::new();
+                for piece in data {
+                    all.append(piece);
+                }
+                Actual::In(all)
+            }
+            Direction::Out => Actual::Out(packets.iter().map(|packet| packet.actual).sum()),
+        };
+        Completion::new(id, status, actual).with_packets(packets)
     }
 }
 
@@ -470,9 +499,8 @@ fn count(actual: usize) -> u32 {
 }
 
 /// What an URB brought, without what lies before it.
-fn received(mut data: Vec<u8>, skip: usize, actual: usize) -> Segments {
+fn received(mut data: Bytes, skip: usize, actual: usize) -> Segments {
     data.truncate(skip + actual);
-    let mut data = Bytes::from(data);
     data.advance(skip.min(data.len()));
     data.into()
 }

@@ -1,7 +1,6 @@
 //! An endpoint by `nusb`, on which one transfer of many can be cancelled.
 
 use std::collections::VecDeque;
-use std::mem;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -10,10 +9,13 @@ use nusb::transfer::{self, Buffer, Bulk, In, Interrupt, Out, TransferError};
 use usb_descriptors::{Direction, TransferType};
 use usb_transfer::{Actual, Completion, Endpoint, Payload, Segments, Status, Transfer, TransferId};
 
+use crate::passthrough::pool::{Pool, Reused};
+
 /// An endpoint that is in use.
 pub(super) struct Pipe {
     end: End,
     interface: u8,
+    pool: Pool<Buffer>,
     /// Those that `nusb` has, in order, then those that wait for the end of a cancel.
     jobs: VecDeque<Job>,
     /// How many were given to `nusb`.
@@ -68,7 +70,7 @@ enum Work {
     Out {
         /// Bytes taken.
         taken: u32,
-        /// What `nusb` does not have.
+        /// What was not taken.
         rest: Bytes,
         /// An empty packet follows.
         owes_empty: bool,
@@ -90,6 +92,7 @@ impl Pipe {
         Some(Self {
             end: open_end(interface, endpoint)?,
             interface: endpoint.interface,
+            pool: Pool::default(),
             jobs: VecDeque::new(),
             submitted: 0,
             stopped: 0,
@@ -142,7 +145,7 @@ impl Pipe {
     /// Gives `nusb` all that it does not have.
     fn start_jobs(&mut self) {
         for job in self.jobs.iter_mut().skip(self.submitted) {
-            job.start(&mut self.end);
+            job.start(&mut self.end, &self.pool);
             self.submitted += 1;
         }
     }
@@ -182,7 +185,7 @@ impl Pipe {
                 let Some(job) = self.jobs.get_mut(self.stopped) else {
                     return;
                 };
-                match job.take(completed, packet) {
+                match job.take(completed, packet, &self.pool) {
                     Outcome::Goes => {}
                     Outcome::Stopped => self.stopped += 1,
                     Outcome::Ended(status) => {
@@ -204,22 +207,24 @@ impl Pipe {
 }
 
 impl Job {
-    fn start(&mut self, end: &mut End) {
+    fn start(&mut self, end: &mut End, pool: &Pool<Buffer>) {
         self.is_stopped = false;
         self.outstanding = 1;
         match &mut self.work {
             Work::In { left, .. } => {
                 let packet = packet_size(end);
                 let whole = left.next_multiple_of(packet).max(packet);
-                each_end!(end, end => end.submit(Buffer::new(whole)));
+                let mut buffer = buffer(end, pool, whole);
+                buffer.set_requested_len(whole);
+                each_end!(end, end => end.submit(buffer));
             }
             Work::Out {
                 rest, owes_empty, ..
             } => {
-                let is_empty = rest.is_empty();
-                let rest = Vec::from(mem::take(rest));
-                each_end!(end, end => end.submit(rest.into()));
-                if *owes_empty && !is_empty {
+                let mut buffer = buffer(end, pool, rest.len());
+                buffer.extend_from_slice(rest);
+                each_end!(end, end => end.submit(buffer));
+                if *owes_empty && !rest.is_empty() {
                     self.outstanding = 2;
                     each_end!(end, end => end.submit(Buffer::new(0)));
                 }
@@ -228,7 +233,12 @@ impl Job {
     }
 
     /// Takes a buffer back.
-    fn take(&mut self, completed: transfer::Completion, packet: usize) -> Outcome {
+    fn take(
+        &mut self,
+        completed: transfer::Completion,
+        packet: usize,
+        pool: &Pool<Buffer>,
+    ) -> Outcome {
         self.outstanding -= 1;
         let actual = completed.actual_len;
         let was_stopped = completed.status == Err(TransferError::Cancelled);
@@ -237,7 +247,10 @@ impl Job {
         }
         match &mut self.work {
             Work::In { data, left } => {
-                let mut bytes = Bytes::from(completed.buffer.into_vec());
+                let mut bytes = match completed.buffer {
+                    buffer if buffer.is_zero_copy() => pool.lend(buffer),
+                    buffer => Bytes::from(buffer.into_vec()),
+                };
                 bytes.truncate(actual);
                 if bytes.len() > *left {
                     // More than was asked for: the rest of a packet has nowhere to go.
@@ -254,14 +267,13 @@ impl Job {
                 rest,
                 owes_empty,
             } => {
-                let mut bytes = Bytes::from(completed.buffer.into_vec());
-                let is_the_empty_one = bytes.is_empty();
-                bytes.advance(actual.min(bytes.len()));
                 *taken += u32::try_from(actual).unwrap_or(u32::MAX);
-                if is_the_empty_one {
+                if completed.buffer.is_empty() {
                     *owes_empty &= was_stopped;
-                } else {
-                    *rest = bytes;
+                }
+                rest.advance(actual.min(rest.len()));
+                if completed.buffer.is_zero_copy() {
+                    pool.put(completed.buffer);
                 }
                 self.is_stopped = was_stopped && (!rest.is_empty() || *owes_empty);
             }
@@ -281,6 +293,24 @@ impl Job {
             Work::Out { taken, .. } => Actual::Out(taken),
         };
         Completion::new(self.id, status, actual)
+    }
+}
+
+/// An empty buffer for so many bytes.
+fn buffer(end: &End, pool: &Pool<Buffer>, length: usize) -> Buffer {
+    let Some(size) = Pool::<Buffer>::size_for(length) else {
+        return Buffer::new(length);
+    };
+    let mut buffer = pool
+        .take(size)
+        .unwrap_or_else(|| each_end!(end, end => end.allocate(size)));
+    buffer.clear();
+    buffer
+}
+
+impl Reused for Buffer {
+    fn capacity(&self) -> usize {
+        Self::capacity(self)
     }
 }
 
@@ -376,7 +406,7 @@ mod tests {
     fn what_came_before_another_was_cancelled_is_kept() {
         let mut job = wanting(10);
         assert!(matches!(
-            job.take(came(b"abcd", STOPPED), PACKET),
+            job.take(came(b"abcd", STOPPED), PACKET, &Pool::default()),
             Outcome::Stopped
         ));
         let Work::In { left, .. } = &job.work else {
@@ -385,7 +415,7 @@ mod tests {
         assert_eq!(*left, 6);
         job.outstanding = 1;
         assert_eq!(
-            ended(&job.take(came(b"efghij", Ok(())), PACKET)),
+            ended(&job.take(came(b"efghij", Ok(())), PACKET, &Pool::default())),
             Status::COMPLETED
         );
         let completion = job.complete(Status::COMPLETED);
@@ -399,12 +429,12 @@ mod tests {
     fn a_short_packet_ends_a_transfer_that_was_being_stopped() {
         let mut job = wanting(10);
         assert_eq!(
-            ended(&job.take(came(b"abc", STOPPED), PACKET)),
+            ended(&job.take(came(b"abc", STOPPED), PACKET, &Pool::default())),
             Status::COMPLETED
         );
         let mut job = wanting(4);
         assert_eq!(
-            ended(&job.take(came(b"abcd", STOPPED), PACKET)),
+            ended(&job.take(came(b"abcd", STOPPED), PACKET, &Pool::default())),
             Status::COMPLETED
         );
     }
@@ -414,7 +444,7 @@ mod tests {
         let mut job = wanting(10);
         job.is_cancelled = true;
         assert_eq!(
-            ended(&job.take(came(b"abcd", STOPPED), PACKET)),
+            ended(&job.take(came(b"abcd", STOPPED), PACKET, &Pool::default())),
             Status::CANCELLED
         );
         assert_eq!(job.complete(Status::CANCELLED).actual.len(), 4);
@@ -424,7 +454,7 @@ mod tests {
     fn more_than_was_asked_for_is_an_overflow() {
         let mut job = wanting(3);
         assert_eq!(
-            ended(&job.take(came(b"abcd", Ok(())), PACKET)),
+            ended(&job.take(came(b"abcd", Ok(())), PACKET, &Pool::default())),
             Status::OVERFLOW
         );
         assert_eq!(job.complete(Status::OVERFLOW).actual.len(), 3);
@@ -434,16 +464,16 @@ mod tests {
     fn what_was_not_taken_is_sent_again_and_the_empty_packet_once() {
         let mut job = job(Work::Out {
             taken: 0,
-            rest: Bytes::new(),
+            rest: Bytes::from_static(b"abcdefgh"),
             owes_empty: true,
         });
         job.outstanding = 2;
         assert!(matches!(
-            job.take(taken(b"abcdefgh", 4, STOPPED), PACKET),
+            job.take(taken(b"abcdefgh", 4, STOPPED), PACKET, &Pool::default()),
             Outcome::Goes
         ));
         assert!(matches!(
-            job.take(taken(b"", 0, STOPPED), PACKET),
+            job.take(taken(b"", 0, STOPPED), PACKET, &Pool::default()),
             Outcome::Stopped
         ));
         let Work::Out {
@@ -456,16 +486,16 @@ mod tests {
         // Started again: the rest went through, the empty packet did not.
         job.outstanding = 2;
         assert!(matches!(
-            job.take(taken(b"efgh", 4, Ok(())), PACKET),
+            job.take(taken(b"efgh", 4, Ok(())), PACKET, &Pool::default()),
             Outcome::Goes
         ));
         assert!(matches!(
-            job.take(taken(b"", 0, STOPPED), PACKET),
+            job.take(taken(b"", 0, STOPPED), PACKET, &Pool::default()),
             Outcome::Stopped
         ));
         job.outstanding = 1;
         assert_eq!(
-            ended(&job.take(taken(b"", 0, Ok(())), PACKET)),
+            ended(&job.take(taken(b"", 0, Ok(())), PACKET, &Pool::default())),
             Status::COMPLETED
         );
         assert_eq!(job.complete(Status::COMPLETED).actual, Actual::Out(8));
