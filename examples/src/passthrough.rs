@@ -49,6 +49,8 @@ pub struct Passthrough<H: HostApi> {
     endpoints: EndpointMap,
     /// The interfaces that are claimed.
     claimed: Vec<u8>,
+    /// The interfaces whose endpoints have been given streams.
+    streaming: Vec<u8>,
     /// With the endpoint they go to; control transfers go to 0.
     under_way: BTreeMap<TransferId, EndpointAddress>,
     /// What is to be done as soon as what it stops has come back.
@@ -116,6 +118,7 @@ impl<H: HostApi> Passthrough<H> {
             policy,
             endpoints,
             claimed: Vec::new(),
+            streaming: Vec::new(),
             under_way: BTreeMap::new(),
             change: None,
             held: VecDeque::new(),
@@ -188,6 +191,7 @@ impl<H: HostApi> Passthrough<H> {
     }
 
     fn release(&mut self) -> Vec<u8> {
+        self.streaming.clear();
         let claimed = mem::take(&mut self.claimed);
         for &interface in &claimed {
             self.host.release(interface);
@@ -236,8 +240,30 @@ impl<H: HostApi> Passthrough<H> {
         let Some(endpoint) = self.endpoints.get(transfer.endpoint) else {
             return self.fail(transfer, Status::STALL);
         };
+        if matches!(transfer.kind, Kind::Data { stream: Some(_) })
+            && !self.streaming.contains(&endpoint.interface)
+        {
+            let interface = endpoint.interface;
+            if let Err(status) = self.allocate_streams(interface) {
+                return self.fail(transfer, status);
+            }
+            self.streaming.push(interface);
+            return self.start_data(transfer);
+        }
         self.under_way.insert(transfer.id, endpoint.address);
         self.host.submit(transfer, Some(endpoint));
+    }
+
+    /// At once for all endpoints of an interface: a second time would end what the first had begun.
+    fn allocate_streams(&mut self, interface: u8) -> Result<(), Status> {
+        let all = self.endpoints.iter();
+        let able: Vec<_> = all
+            .filter(|endpoint| endpoint.interface == interface && endpoint.max_streams > 0)
+            .collect();
+        let streams = able.iter().map(|endpoint| endpoint.max_streams).min();
+        let addresses: Vec<_> = able.iter().map(|endpoint| endpoint.address).collect();
+        let streams = streams.ok_or(Status::INVALID)?;
+        self.host.allocate_streams(&addresses, streams)
     }
 
     fn fail(&mut self, transfer: Transfer, status: Status) {
@@ -309,6 +335,7 @@ impl<H: HostApi> Passthrough<H> {
                 set.and(claimed)
             }
             ChangeKind::Interface { number, alternate } => {
+                self.streaming.retain(|&streaming| streaming != number);
                 self.host.set_interface(number, alternate)?;
                 self.endpoints
                     .set_interface(&self.descriptors, number, alternate);

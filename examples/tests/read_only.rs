@@ -49,6 +49,9 @@ impl HostApi for Real {
         self.ask(SetupPacket::set_interface(number, alternate));
         Ok(())
     }
+    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<(), Status> {
+        Err(Status::INVALID)
+    }
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
         self.ask(SetupPacket::clear_halt(endpoint.address));
         Ok(())

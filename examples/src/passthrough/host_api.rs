@@ -3,6 +3,7 @@
 use std::fmt;
 
 use thiserror::Error;
+use usb_descriptors::EndpointAddress;
 use usb_transfer::{Endpoint, FunctionEvent, Status, Transfer, TransferId};
 
 /// What [`Passthrough`](super::Passthrough) needs of the operating system: the requests that
@@ -36,6 +37,17 @@ pub trait HostApi: fmt::Debug {
     /// # Errors
     /// The device's answer, or the system's.
     fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status>;
+
+    /// Gives all bulk endpoints of an interface that can have streams so many. What is under way at
+    /// the interface may be cancelled. They go with the alternate setting, and the claim.
+    ///
+    /// # Errors
+    /// The system has none.
+    fn allocate_streams(
+        &mut self,
+        endpoints: &[EndpointAddress],
+        streams: u32,
+    ) -> Result<(), Status>;
 
     /// Ends the halt of an endpoint.
     ///
@@ -76,6 +88,13 @@ impl<H: HostApi + ?Sized> HostApi for Box<H> {
     }
     fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
         (**self).set_interface(number, alternate)
+    }
+    fn allocate_streams(
+        &mut self,
+        endpoints: &[EndpointAddress],
+        streams: u32,
+    ) -> Result<(), Status> {
+        (**self).allocate_streams(endpoints, streams)
     }
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
         (**self).clear_halt(endpoint)

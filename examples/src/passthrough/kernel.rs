@@ -13,10 +13,12 @@ use std::io;
 use std::mem;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::slice;
 
 use bytes::Bytes;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, IntegerSetter, NoArg, Opcode, Setter, Updater, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -69,12 +71,15 @@ struct DisconnectClaim {
     driver: [u8; DRIVER_NAME],
 }
 
-/// `struct usbdevfs_streams` with one endpoint, which the code does not count.
+/// The most endpoints of one interface: all that there can be.
+const MOST_ENDPOINTS: usize = 30;
+
+/// `struct usbdevfs_streams`. Its code counts no endpoints.
 #[repr(C)]
-struct StreamsOfOne {
-    streams: u32,
-    endpoints: u32,
-    endpoint: u8,
+struct StreamsRequest {
+    each: u32,
+    count: u32,
+    endpoints: [u8; MOST_ENDPOINTS],
 }
 
 /// `struct usbdevfs_urb` without its packets.
@@ -222,9 +227,16 @@ pub(super) struct Reaped<T> {
     pub(super) packets: Vec<Packet>,
 }
 
-/// An open device node, with the URBs that are under way in it.
-pub(super) struct Node<T> {
+/// An open device node: what changes the device's state.
+#[derive(Debug)]
+pub(super) struct Control {
     fd: OwnedFd,
+}
+
+/// A device node that was opened here, with the URBs that are under way in it: who else could reap
+/// them would have the kernel write into what this one holds.
+pub(super) struct Node<T> {
+    control: Control,
     /// By the address of what the kernel knows them by.
     under_way: BTreeMap<usize, UnderWay<T>>,
     /// To be used again.
@@ -283,14 +295,10 @@ impl Drop for Block {
     }
 }
 
-impl<T> Node<T> {
-    /// A node that is open.
+impl Control {
+    /// That of a node that is open, such as `/dev/bus/usb/001/002`.
     pub(super) const fn new(fd: OwnedFd) -> Self {
-        Self {
-            fd,
-            under_way: BTreeMap::new(),
-            free: Vec::new(),
-        }
+        Self { fd }
     }
 
     /// Takes an interface, from a driver of the kernel too, but from no other process.
@@ -374,19 +382,23 @@ impl<T> Node<T> {
         unsafe { ioctl(&self.fd, Setter::<SET_INTERFACE, [u32; 2]>::new(setting)) }
     }
 
-    /// Has the host controller give a bulk endpoint streams. They go when its interface is released
-    /// or another setting of it is selected.
+    /// Has the host controller give bulk endpoints of one interface streams, and ends what is under
+    /// way at the interface. They go when it is released or another setting of it is selected.
     ///
     /// # Errors
-    /// The endpoint, the bus or the controller has none.
-    pub(super) fn allocate_streams(&self, endpoint: u8, streams: u32) -> Result<(), Errno> {
-        let request = StreamsOfOne {
-            streams,
-            endpoints: 1,
-            endpoint,
+    /// An endpoint, the bus or the controller has none.
+    pub(super) fn allocate_streams(&self, endpoints: &[u8], streams: u32) -> Result<(), Errno> {
+        let mut request = StreamsRequest {
+            each: streams,
+            count: 0,
+            endpoints: [0; MOST_ENDPOINTS],
         };
-        // SAFETY: the code's argument is this struct, with as many endpoints as it says, and is only
-        // read.
+        for (slot, &endpoint) in request.endpoints.iter_mut().zip(endpoints) {
+            *slot = endpoint;
+            request.count += 1;
+        }
+        // SAFETY: the code's argument is this struct, with as many endpoints as it says at least, and
+        // is only read.
         unsafe { ioctl(&self.fd, Setter::<ALLOC_STREAMS, _>::new(request)) }
     }
 
@@ -399,6 +411,23 @@ impl<T> Node<T> {
     pub(super) fn reset(&self) -> Result<(), Errno> {
         // SAFETY: the code has no argument.
         unsafe { ioctl(&self.fd, NoArg::<RESET>::new()) }
+    }
+}
+
+impl<T> Node<T> {
+    /// Opens one, such as `/dev/bus/usb/001/002`.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self {
+            control: Control::new(fd),
+            under_way: BTreeMap::new(),
+            free: Vec::new(),
+        })
+    }
+
+    /// What changes the device's state.
+    pub(super) const fn control(&self) -> &Control {
+        &self.control
     }
 
     /// Memory for a [`Buffer::Mapped`]; a length of whole pages.
@@ -414,7 +443,7 @@ impl<T> Node<T> {
                 length,
                 protection,
                 MapFlags::SHARED,
-                &self.fd,
+                &self.control.fd,
                 0,
             )
         }?;
@@ -463,7 +492,7 @@ impl<T> Node<T> {
         // or to memory of its own.
         let submitted = unsafe {
             ioctl(
-                &self.fd,
+                &self.control.fd,
                 IntegerSetter::<SUBMIT_URB>::new_pointer(block.pointer()),
             )
         };
@@ -488,7 +517,12 @@ impl<T> Node<T> {
             let pointer = urb.block.pointer();
             // SAFETY: the kernel looks the pointer up among those it was given, no more. It fails
             // for an URB that has ended meanwhile.
-            let _ = unsafe { ioctl(&self.fd, IntegerSetter::<DISCARD_URB>::new_pointer(pointer)) };
+            let _ = unsafe {
+                ioctl(
+                    &self.control.fd,
+                    IntegerSetter::<DISCARD_URB>::new_pointer(pointer),
+                )
+            };
         }
     }
 
@@ -501,7 +535,7 @@ impl<T> Node<T> {
         // buffer are written to; both are alive, since `under_way` holds all that were submitted.
         let reaped = unsafe {
             ioctl(
-                &self.fd,
+                &self.control.fd,
                 Getter::<REAP_URB_WITHOUT_DELAY, *mut c_void>::new(),
             )
         };
@@ -536,14 +570,14 @@ impl<T> Node<T> {
 impl<T> AsFd for Node<T> {
     /// Can be written to when there is something to reap.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.control.fd.as_fd()
     }
 }
 
 impl<T> fmt::Debug for Node<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
-            .field("fd", &self.fd)
+            .field("fd", &self.control.fd)
             .field("under_way", &self.under_way.len())
             .finish_non_exhaustive()
     }

@@ -17,26 +17,29 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nusb::MaybeFuture;
-use nusb::transfer::{self, ControlIn, ControlOut, ControlType, TransferError};
-use usb_descriptors::{Direction, Recipient, RequestKind, SetupPacket};
+use nusb::transfer::{self, Buffer, ControlIn, ControlOut, ControlType, TransferError};
+use usb_descriptors::{Direction, EndpointAddress, Recipient, RequestKind, SetupPacket};
 use usb_transfer::{
     Actual, Completion, Endpoint, FunctionEvent, Kind, Payload, Status, Transfer, TransferId,
 };
 
 use super::host_api::{ClaimError, HostApi};
-use super::kernel::Node;
+use super::kernel::Control;
+use super::pool::Pool;
 use pipe::{Pipe, status_of_transfer};
 
 /// A device by `nusb`.
 pub struct Nusb {
     device: nusb::Device,
     /// The same open file.
-    node: Node<()>,
+    node: Control,
     waker: Waker,
     /// Set when the device has gone, whether anything was under way or not.
     unplugged: Arc<AtomicBool>,
     interfaces: BTreeMap<u8, nusb::Interface>,
     pipes: BTreeMap<u8, Pipe>,
+    /// Of all pipes.
+    pool: Pool<Buffer>,
     /// In their order, in which the device answers.
     controls: VecDeque<ControlJob>,
     events: VecDeque<FunctionEvent>,
@@ -69,11 +72,12 @@ impl Nusb {
             .map_err(io::Error::from)?;
         Ok(Self {
             device,
-            node: Node::new(same),
+            node: Control::new(same),
             waker,
             unplugged,
             interfaces: BTreeMap::new(),
             pipes: BTreeMap::new(),
+            pool: Pool::default(),
             controls: VecDeque::new(),
             events: VecDeque::new(),
             is_told: false,
@@ -141,7 +145,7 @@ impl Nusb {
             Entry::Occupied(pipe) => Some(pipe.into_mut()),
             Entry::Vacant(place) => {
                 let interface = self.interfaces.get(&endpoint.interface)?;
-                Some(place.insert(Pipe::open(interface, endpoint)?))
+                Some(place.insert(Pipe::open(interface, endpoint, self.pool.clone())?))
             }
         }
     }
@@ -225,6 +229,10 @@ impl HostApi for Nusb {
         let interface = self.interfaces.get(&number).ok_or(Status::STALL)?;
         let set = interface.set_alt_setting(alternate).wait();
         set.map_err(|error| status_of(&error))
+    }
+
+    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<(), Status> {
+        Err(Status::INVALID)
     }
 
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -251,15 +252,17 @@ impl Physical {
             None if found.needs_usbfs() => Way::Usbfs,
             None => Way::Nusb,
         };
-        let fd = rustix::fs::open(&node, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| failed(error.into()))?;
-        let copy = fd.try_clone().map_err(failed)?;
         let host: Box<dyn HostApi + Send> = match way {
             Way::Usbfs => {
+                let host = Usbfs::open(&node).map_err(failed)?;
+                let copy = host.as_fd().try_clone_to_owned().map_err(failed)?;
                 let unplugged = sleeper.watch(copy, PollFlags::OUT);
-                Box::new(Usbfs::new(fd, unplugged))
+                Box::new(host.with_hang_up(unplugged))
             }
             Way::Nusb => {
+                let fd = rustix::fs::open(&node, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+                let fd = fd.map_err(|error| failed(error.into()))?;
+                let copy = fd.try_clone().map_err(failed)?;
                 let unplugged = sleeper.watch(copy, PollFlags::empty());
                 let waker = sleeper.waker().map_err(failed)?;
                 Box::new(Nusb::new(fd, waker, unplugged).map_err(failed)?)

@@ -30,7 +30,7 @@ struct Lent<B: Reused> {
 
 /// For less, a copy by the kernel costs no more than a buffer of its own.
 const SHORTEST: usize = 4096;
-/// Kept of one device or endpoint: what four of Linux's longest transfers need. The kernel counts
+/// Kept of one device: what four of Linux's longest transfers need. The kernel counts
 /// it against the 16 MiB of all devices (`usbcore.usbfs_memory_mb`).
 const KEPT: usize = 4 << 20;
 
@@ -76,13 +76,20 @@ impl<B: Reused> Pool<B> {
     pub(super) fn lend(&self, buffer: B) -> Bytes {
         Bytes::from_owner(Lent {
             buffer: Some(buffer),
-            home: Self(Arc::clone(&self.0)),
+            home: self.clone(),
         })
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut Idle<B>) -> R) -> R {
         // Nothing panics in between.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The same pool.
+impl<B> Clone for Pool<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use thiserror::Error;
 use usb_descriptors::{
-    ClassCode, DescriptorType, Direction, Recipient, RequestKind, SetupPacket, request,
+    ClassCode, DescriptorType, Direction, EndpointAddress, Recipient, RequestKind, SetupPacket,
+    request,
 };
 use usb_transfer::{
     Actual, Completion, DeviceDescriptors, Endpoint, FunctionEvent, Kind, Payload, Segments,
@@ -279,6 +280,14 @@ impl<H: HostApi> HostApi for ReadOnly<H> {
             return Err(Status::STALL);
         }
         self.host.set_interface(number, alternate)
+    }
+
+    fn allocate_streams(
+        &mut self,
+        endpoints: &[EndpointAddress],
+        streams: u32,
+    ) -> Result<(), Status> {
+        self.host.allocate_streams(endpoints, streams)
     }
 
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use usb_descriptors::{ClassCode, Speed, build};
-use usb_transfer::{Completion, Endpoint, TransferIds};
+use usb_transfer::{Completion, Endpoint, StreamId, TransferIds};
 
 use super::*;
 
@@ -69,6 +69,18 @@ impl HostApi for Noted {
             Ok(())
         }
     }
+    fn allocate_streams(
+        &mut self,
+        endpoints: &[EndpointAddress],
+        streams: u32,
+    ) -> Result<(), Status> {
+        let bytes = endpoints.iter().map(|endpoint| endpoint.to_byte());
+        self.note(format!(
+            "{streams} streams {:x?}",
+            bytes.collect::<Vec<_>>()
+        ));
+        Ok(())
+    }
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
         self.note(format!("clear {:x}", endpoint.address.to_byte()));
         Ok(())
@@ -96,17 +108,22 @@ fn address(byte: u8) -> EndpointAddress {
 
 /// A device with an interface of two bulk endpoints and one of an interrupt endpoint.
 fn device(policy: Policy) -> (Noted, Passthrough<Noted>, TransferIds) {
+    device_at(Speed::High, policy)
+}
+
+/// At SuperSpeed the bulk endpoints of the first interface can have streams, 16 and 4.
+fn device_at(speed: Speed, policy: Policy) -> (Noted, Passthrough<Noted>, TransferIds) {
     let vendor = ClassCode::new(0xff, 0, 0);
     let bulk = build::Interface::new(0, vendor)
-        .endpoint(build::Endpoint::bulk(address(0x81)))
-        .endpoint(build::Endpoint::bulk(address(0x02)));
+        .endpoint(build::Endpoint::bulk(address(0x81)).streams(4))
+        .endpoint(build::Endpoint::bulk(address(0x02)).streams(2));
     let interrupt = build::Interface::new(1, vendor).endpoint(build::Endpoint::bulk(address(0x83)));
     let configuration = build::Configuration::new(1)
         .interface(bulk)
         .interface(interrupt);
-    let bytes = build::Device::new(0x1209, 1).to_bytes(Speed::High);
-    let mut descriptors = DeviceDescriptors::new(Speed::High, bytes);
-    let configuration = configuration.to_bytes(Speed::High).unwrap();
+    let bytes = build::Device::new(0x1209, 1).to_bytes(speed);
+    let mut descriptors = DeviceDescriptors::new(speed, bytes);
+    let configuration = configuration.to_bytes(speed).unwrap();
     descriptors.configurations.push(configuration.into());
     let host = Noted::default();
     let mut device = Passthrough::new(host.clone(), descriptors, 1, policy);
@@ -160,6 +177,42 @@ fn an_alternate_setting_stops_its_own_endpoints_only() {
     let answer = [(1, Status::CANCELLED), (2, Status::STALL)];
     assert_eq!(completed(&mut device), answer);
     assert_eq!(host.log(), "submit 81 submit 83 cancel 1 interface 1.9");
+}
+
+#[test]
+fn an_interface_gets_its_streams_at_once_and_anew_with_another_setting() {
+    let (host, mut device, mut ids) = device_at(Speed::Super, Policy::default());
+    let stream = StreamId(3.try_into().unwrap());
+    for byte in [0x81, 0x81] {
+        let mut read = Transfer::data_in(ids.mint(), address(byte), 512);
+        read.kind = Kind::Data {
+            stream: Some(stream),
+        };
+        device.submit(read);
+    }
+    assert_eq!(host.log(), "4 streams [81, 2] submit 81 submit 81");
+    for id in [0, 1] {
+        host.end(TransferId::from_u64(id), Status::COMPLETED);
+    }
+    device.submit(Transfer::control_in(
+        ids.mint(),
+        SetupPacket::set_interface(0, 0),
+    ));
+    let mut read = Transfer::data_in(ids.mint(), address(0x81), 512);
+    read.kind = Kind::Data {
+        stream: Some(stream),
+    };
+    device.submit(read);
+    completed(&mut device);
+    assert_eq!(host.log(), "interface 0.0 4 streams [81, 2] submit 81");
+    // Where an interface has none, there are none to be had.
+    let mut read = Transfer::data_in(ids.mint(), address(0x83), 512);
+    read.kind = Kind::Data {
+        stream: Some(stream),
+    };
+    device.submit(read);
+    assert_eq!(completed(&mut device), [(4, Status::INVALID)]);
+    assert_eq!(host.log(), "");
 }
 
 #[test]

@@ -3,14 +3,16 @@
 mod packets;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use rustix::io::Errno;
-use usb_descriptors::{Direction, SetupPacket, TransferType};
+use usb_descriptors::{Direction, EndpointAddress, SetupPacket, TransferType};
 use usb_transfer::{
     Actual, Completion, Endpoint, FunctionEvent, IsoPacket, Kind, Payload, Segments, Status,
     StreamId, Transfer, TransferId,
@@ -30,8 +32,6 @@ pub struct Usbfs {
     node: Node<Tag>,
     pool: Pool<Mapped>,
     jobs: BTreeMap<TransferId, Job>,
-    /// Endpoints that have been given streams, each with its interface.
-    streamed: BTreeMap<u8, u8>,
     /// For which the kernel has no memory as long as others are under way (16 MiB for all devices
     /// together, `usbcore.usbfs_memory_mb`).
     backlog: VecDeque<(Transfer, UrbPlace)>,
@@ -67,9 +67,6 @@ impl Tag {
 struct UrbPlace {
     kind: UrbKind,
     endpoint: u8,
-    interface: u8,
-    /// That a bulk endpoint may have.
-    streams: u32,
 }
 
 /// A transfer that is under way.
@@ -97,20 +94,26 @@ enum JobKind {
 }
 
 impl Usbfs {
-    /// The device of an open node, such as `/dev/bus/usb/001/002`. `unplugged` is to be set when the
-    /// node hangs up.
-    #[must_use]
-    pub fn new(node: OwnedFd, unplugged: Arc<AtomicBool>) -> Self {
-        Self {
-            node: Node::new(node),
+    /// Opens a device node, such as `/dev/bus/usb/001/002`.
+    ///
+    /// # Errors
+    /// There is none, or it is not for this user.
+    pub fn open(node: &Path) -> io::Result<Self> {
+        Ok(Self {
+            node: Node::open(node)?,
             pool: Pool::default(),
             jobs: BTreeMap::new(),
-            streamed: BTreeMap::new(),
             backlog: VecDeque::new(),
             events: VecDeque::new(),
             presence: Presence::Here,
-            unplugged,
-        }
+            unplugged: Arc::default(),
+        })
+    }
+
+    /// With what is set when the node hangs up.
+    #[must_use]
+    pub fn with_hang_up(self, unplugged: Arc<AtomicBool>) -> Self {
+        Self { unplugged, ..self }
     }
 
     /// A buffer for what a device sends.
@@ -136,7 +139,7 @@ impl Usbfs {
             // Buffers that are not in use count, too.
             Err(Errno::NOMEM) if self.pool.clear() => self.start(transfer, place),
             Err(Errno::NOMEM) if self.node.under_way() > 0 => {
-                self.backlog.push_front((transfer, place));
+                self.backlog.push_back((transfer, place));
             }
             Err(error) => self.complete(transfer.fail(status_of(error))),
         }
@@ -188,10 +191,6 @@ impl Usbfs {
         stream: Option<StreamId>,
         place: UrbPlace,
     ) -> Result<(), Errno> {
-        if stream.is_some() && !self.streamed.contains_key(&place.endpoint) {
-            self.node.allocate_streams(place.endpoint, place.streams)?;
-            self.streamed.insert(place.endpoint, place.interface);
-        }
         let (buffer, flags) = match &transfer.payload {
             Payload::Out(data) => {
                 let ends_short = transfer.flags.zero_packet && place.kind == UrbKind::Bulk;
@@ -284,11 +283,6 @@ impl Usbfs {
         self.jobs.insert(id, job);
     }
 
-    /// The kernel takes them away by itself.
-    fn forget_streams(&mut self, interface: u8) {
-        self.streamed.retain(|_, of| *of != interface);
-    }
-
     fn complete(&mut self, completion: Completion) {
         self.events.push_back(FunctionEvent::Complete(completion));
     }
@@ -343,15 +337,21 @@ impl Usbfs {
 
     /// Reaps what has come back, and starts what had to wait for that.
     fn reap(&mut self) {
+        let mut has_room = false;
         while self.presence == Presence::Here && self.has_news() {
             match self.node.reap() {
-                Ok(Some(urb)) => self.reaped(urb),
+                Ok(Some(urb)) => {
+                    self.reaped(urb);
+                    has_room = true;
+                }
                 Ok(None) => break,
                 Err(_) => self.presence = Presence::Gone,
             }
         }
         if self.presence == Presence::Here {
-            self.start_backlog();
+            if has_room {
+                self.start_backlog();
+            }
             return;
         }
         // The kernel says that the device is gone before it has given back all it had, and then
@@ -372,15 +372,19 @@ impl Usbfs {
         self.node.under_way() > 0 || self.unplugged.load(Ordering::Acquire)
     }
 
+    /// Whether something waits for memory at an endpoint.
+    fn waits(&self, place: UrbPlace) -> bool {
+        let mut places = self.backlog.iter().map(|(_, place)| place);
+        places.any(|waiting| waiting.endpoint == place.endpoint)
+    }
+
     fn start_backlog(&mut self) {
-        let mut before = usize::MAX;
-        // What still has no place goes back to the front.
-        while self.backlog.len() < before {
-            before = self.backlog.len();
-            let Some((transfer, place)) = self.backlog.pop_front() else {
-                break;
-            };
-            self.start(transfer, place);
+        for (transfer, place) in mem::take(&mut self.backlog) {
+            if self.waits(place) {
+                self.backlog.push_back((transfer, place));
+            } else {
+                self.start(transfer, place);
+            }
         }
     }
 }
@@ -407,47 +411,59 @@ impl Job {
 
 impl HostApi for Usbfs {
     fn claim(&mut self, interface: u8) -> Result<(), ClaimError> {
-        self.node.claim(interface)
+        self.node.control().claim(interface)
     }
 
     fn release(&mut self, interface: u8) {
-        self.forget_streams(interface);
         // It fails for a device that has gone.
-        let _ = self.node.release(interface);
+        let _ = self.node.control().release(interface);
     }
 
     fn connect_driver(&mut self, interface: u8) {
         // Likewise.
-        let _ = self.node.connect_driver(interface);
+        let _ = self.node.control().connect_driver(interface);
     }
 
     fn set_configuration(&mut self, value: u8) -> Result<(), Status> {
         let value = Some(value).filter(|&value| value != 0);
-        self.node.set_configuration(value).map_err(status_of)
+        self.node
+            .control()
+            .set_configuration(value)
+            .map_err(status_of)
     }
 
     fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
-        self.forget_streams(number);
         self.node
+            .control()
             .set_interface(number, alternate)
+            .map_err(status_of)
+    }
+
+    fn allocate_streams(
+        &mut self,
+        endpoints: &[EndpointAddress],
+        streams: u32,
+    ) -> Result<(), Status> {
+        let endpoints: Vec<u8> = endpoints.iter().map(|place| place.to_byte()).collect();
+        self.node
+            .control()
+            .allocate_streams(&endpoints, streams)
             .map_err(status_of)
     }
 
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
         let address = endpoint.address.to_byte();
-        self.node.clear_halt(address).map_err(status_of)
+        self.node.control().clear_halt(address).map_err(status_of)
     }
 
     fn reset(&mut self) -> Result<(), Status> {
-        self.node.reset().map_err(status_of)
+        self.node.control().reset().map_err(status_of)
     }
 
     fn submit(&mut self, transfer: Transfer, endpoint: Option<&Endpoint>) {
         let control = UrbPlace {
             kind: UrbKind::Control,
             endpoint: 0,
-            interface: 0,
-            streams: 0,
         };
         let place = endpoint.map_or(control, |endpoint| UrbPlace {
             kind: match endpoint.transfer_type {
@@ -457,13 +473,12 @@ impl HostApi for Usbfs {
                 TransferType::Interrupt => UrbKind::Interrupt,
             },
             endpoint: endpoint.address.to_byte(),
-            interface: endpoint.interface,
-            streams: endpoint.max_streams,
         });
-        if self.backlog.is_empty() {
-            self.start(transfer, place);
-        } else {
+        // Those of one endpoint stay in their order; others need not wait.
+        if self.waits(place) {
             self.backlog.push_back((transfer, place));
+        } else {
+            self.start(transfer, place);
         }
     }
 

@@ -88,11 +88,15 @@ enum Outcome {
 
 impl Pipe {
     /// `None`: the interface does not have it now, or it is of a type that `nusb` does not know.
-    pub(super) fn open(interface: &nusb::Interface, endpoint: &Endpoint) -> Option<Self> {
+    pub(super) fn open(
+        interface: &nusb::Interface,
+        endpoint: &Endpoint,
+        pool: Pool<Buffer>,
+    ) -> Option<Self> {
         Some(Self {
             end: open_end(interface, endpoint)?,
             interface: endpoint.interface,
-            pool: Pool::default(),
+            pool,
             jobs: VecDeque::new(),
             submitted: 0,
             stopped: 0,
