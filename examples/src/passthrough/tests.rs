@@ -194,6 +194,7 @@ fn an_interface_gets_its_streams_at_once_and_anew_with_another_setting() {
     for id in [0, 1] {
         host.end(TransferId::from_u64(id), Status::COMPLETED);
     }
+    completed(&mut device);
     device.submit(Transfer::control_in(
         ids.mint(),
         SetupPacket::set_interface(0, 0),
