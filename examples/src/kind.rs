@@ -273,7 +273,7 @@ impl Offered {
     pub fn record(&self, bus_id: BusId, id: DeviceId) -> Result<DeviceRecord, RecordError> {
         match &self.source {
             Source::Local(device) => own_record(bus_id, id, &device.descriptors),
-            Source::Physical(device) => own_record(bus_id, id, &device.plugged().descriptors),
+            Source::Physical(device) => own_record(bus_id, id, device.descriptors()),
             Source::Relay(relay) => Ok(relay.record().clone().with_name(bus_id, id)),
         }
     }

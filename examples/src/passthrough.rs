@@ -3,6 +3,7 @@
 mod commands;
 mod host_api;
 mod kernel;
+pub(crate) mod machine;
 mod nusb;
 mod physical;
 mod plugged;
@@ -13,6 +14,7 @@ mod read_only;
 mod tests;
 mod uevents;
 mod usbfs;
+mod uses;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;

@@ -310,10 +310,12 @@ impl Control {
             .map_err(|error| match error {
                 Errno::BUSY => {
                     let holder = match self.driver(interface).as_deref() {
-                        None | Some("usbfs") => {
-                            "another program (driver usbfs): end it first".into()
-                        }
-                        Some(driver) => format!("the driver {driver}"),
+                        Some("usbfs") => "another program (driver usbfs): end it first".into(),
+                        // It came while the one before it went.
+                        Some(driver) => format!(
+                            "the driver {driver}, which /sys/bus/usb/drivers/{driver}/unbind ends"
+                        ),
+                        None => "somebody whom the system does not name".into(),
                     };
                     ClaimError::Busy { interface, holder }
                 }

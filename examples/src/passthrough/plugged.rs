@@ -13,6 +13,9 @@ use usb_descriptors::{Configuration, Device, Speed, TransferType};
 use usb_transfer::DeviceDescriptors;
 use usbip_proto::BusId;
 
+use super::machine::{Machine, attribute};
+use super::uses::Uses;
+
 /// A device that is plugged into this machine.
 #[derive(Clone, Debug)]
 pub struct PluggedDevice {
@@ -32,6 +35,8 @@ pub struct PluggedDevice {
     pub configuration: u8,
     /// Its interfaces, and the drivers that have them.
     pub interfaces: Vec<PluggedInterface>,
+    /// The driver that has all of it, and gives it to others: the kernel's USB/IP server.
+    pub holder: Option<String>,
     /// What the machine would miss, in words.
     pub uses: Vec<String>,
     /// Whether it is a device of a USB/IP server, behind `vhci_hcd`.
@@ -108,45 +113,36 @@ fn bus_ids(found: &[BusId]) -> String {
     found.join(" and ")
 }
 
-/// Where Linux has its USB devices.
-const DEVICES: &str = "/sys/bus/usb/devices";
+/// The driver that takes a device whole and keeps other drivers from its interfaces
+/// (`drivers/usb/usbip/stub_dev.c`). All others leave it to the kernel's own, which makes interfaces
+/// of it, and is called `usb`.
+const HOLDER: &str = "usbip-host";
 
 impl PluggedDevice {
-    /// All devices that are no hubs.
+    /// All devices of this machine that are no hubs.
     ///
     /// # Errors
     /// The machine has no USB, or `/sys` is not mounted.
     pub fn all() -> Result<Vec<Self>, FindError> {
-        let entries = fs::read_dir(DEVICES).map_err(|error| FindError::Unreadable {
-            path: DEVICES.into(),
-            error,
-        })?;
-        let mounts = Mounts::read();
-        let paths = entries.flatten().map(|entry| entry.path());
-        // What cannot be read has just been unplugged.
-        let mut devices: Vec<_> = paths.filter_map(|path| read(&path, &mounts)).collect();
-        devices.sort_by_key(|device| device.address);
-        Ok(devices)
+        Machine::default().devices()
     }
 
-    /// The one that is meant.
-    ///
-    /// # Errors
-    /// None is, or several are.
-    pub fn find(selector: &Selector) -> Result<Self, FindError> {
-        let all = Self::all()?;
-        let mut found: Vec<_> = all
-            .into_iter()
-            .filter(|device| selector.fits(device))
-            .collect();
-        match found.len() {
-            0 => Err(FindError::Missing(selector.clone())),
-            1 => Ok(found.remove(0)),
-            _ => Err(FindError::Ambiguous {
-                selector: selector.clone(),
-                found: found.iter().map(|device| device.bus_id).collect(),
-            }),
+    /// What tells this device from one that was, at the same place or elsewhere: `None` if it may
+    /// be the same.
+    #[must_use]
+    pub fn difference_from(&self, other: &Self) -> Option<String> {
+        let ids = |device: &Self| format!("{:04x}:{:04x}", device.vendor_id, device.product_id);
+        let serial = |device: &Self| match &device.serial {
+            Some(serial) => format!("the serial number {serial:?}"),
+            None => "no serial number".to_owned(),
+        };
+        let speed = |device: &Self| device.descriptors.speed.to_string();
+        let what: &[&dyn Fn(&Self) -> String] = &[&ids, &serial, &speed];
+        let different = what.iter().find(|what| what(self) != what(other));
+        if let Some(what) = different {
+            return Some(format!("{}, not {}", what(self), what(other)));
         }
+        (self.descriptors != other.descriptors).then(|| "other descriptors".to_owned())
     }
 
     /// The file by which programs use it.
@@ -188,6 +184,7 @@ impl fmt::Display for PluggedDevice {
             .interfaces
             .iter()
             .filter_map(|interface| interface.driver.as_deref())
+            .chain(self.holder.as_deref())
             .collect();
         if !drivers.is_empty() {
             write!(f, " ({})", Vec::from_iter(drivers).join(", "))?;
@@ -266,82 +263,56 @@ fn number(digits: &str) -> Option<u16> {
 
 const HUB: u8 = 9;
 
-fn read(path: &Path, mounts: &Mounts) -> Option<PluggedDevice> {
-    let place = path.canonicalize().ok()?;
-    let bus_id: BusId = path.file_name()?.to_str()?.parse().ok()?;
-    // An interface has no descriptors of its own.
-    let bytes = Bytes::from(fs::read(path.join("descriptors")).ok()?);
-    let speed = speed(&attribute(path, "speed")?)?;
-    let descriptors = descriptors(&bytes, speed);
-    let device = descriptors.device().ok()?;
-    if device.class().class == HUB {
-        return None;
-    }
-    let (vendor_id, product_id) = (device.vendor_id(), device.product_id());
-    let names = ["manufacturer", "product"].map(|name| attribute(path, name));
-    let configuration = attribute(path, "bConfigurationValue");
-    let number = |name| attribute(path, name)?.parse().ok();
-    let interfaces = interfaces(path);
-    let mut uses = BTreeSet::new();
-    mounts.find_uses(path, 0, &mut uses);
-    for interface in &interfaces {
-        if interface.is_keyboard && interface.driver.is_some() {
-            uses.insert("it is a keyboard of this machine".to_owned());
+impl PluggedDevice {
+    /// Reads a folder of sysfs. `None`: it is none of a device, or of a hub.
+    pub(super) fn read(path: &Path, uses: &Uses) -> Option<Self> {
+        let number = |name| attribute(path, name)?.parse().ok();
+        let address = || Some((number("busnum")?, number("devnum")?));
+        let before = address()?;
+        let place = path.canonicalize().ok()?;
+        let bus_id: BusId = path.file_name()?.to_str()?.parse().ok()?;
+        // An interface has no descriptors of its own.
+        let bytes = Bytes::from(fs::read(path.join("descriptors")).ok()?);
+        let speed = speed(&attribute(path, "speed")?)?;
+        let descriptors = descriptors(&bytes, speed);
+        let device = descriptors.device().ok()?;
+        if device.class().class == HUB {
+            return None;
         }
-    }
-    Some(PluggedDevice {
-        bus_id,
-        vendor_id,
-        product_id,
-        serial: attribute(path, "serial"),
-        name: names.into_iter().flatten().collect::<Vec<_>>().join(" "),
-        configuration: configuration
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0),
-        interfaces: interfaces
-            .into_iter()
-            .map(Interface::into_plugged)
-            .collect(),
-        uses: uses.into_iter().collect(),
-        is_imported: place.to_string_lossy().contains("/vhci_hcd."),
-        address: (number("busnum")?, number("devnum")?),
-        descriptors,
-    })
-}
-
-struct Interface {
-    number: u8,
-    driver: Option<String>,
-    is_keyboard: bool,
-}
-
-impl Interface {
-    fn into_plugged(self) -> PluggedInterface {
-        PluggedInterface {
-            number: self.number,
-            driver: self.driver,
-        }
+        let (vendor_id, product_id) = (device.vendor_id(), device.product_id());
+        let names = ["manufacturer", "product"].map(|name| attribute(path, name));
+        let configuration = attribute(path, "bConfigurationValue");
+        let plugged = Self {
+            bus_id,
+            vendor_id,
+            product_id,
+            serial: attribute(path, "serial"),
+            name: names.into_iter().flatten().collect::<Vec<_>>().join(" "),
+            configuration: configuration
+                .and_then(|value| value.parse().ok())
+                .unwrap_or(0),
+            interfaces: interfaces(path),
+            holder: driver(path).filter(|driver| driver == HOLDER),
+            uses: uses.of(path),
+            is_imported: place.to_string_lossy().contains("/vhci_hcd."),
+            address: before,
+            descriptors,
+        };
+        // Else it is made of two that were at this place.
+        (address()? == before).then_some(plugged)
     }
 }
 
 /// Those of the current configuration: folders like `1-2:1.0`.
-fn interfaces(device: &Path) -> Vec<Interface> {
+fn interfaces(device: &Path) -> Vec<PluggedInterface> {
     let entries = fs::read_dir(device).into_iter().flatten().flatten();
     let mut interfaces: Vec<_> = entries
         .filter_map(|entry| {
             let path = entry.path();
-            let hex = |name| u8::from_str_radix(&attribute(&path, name)?, 16).ok();
-            let driver = fs::read_link(path.join("driver")).ok();
-            let driver = driver.and_then(|link| Some(link.file_name()?.to_str()?.to_owned()));
-            let class = [
-                hex("bInterfaceClass")?,
-                hex("bInterfaceSubClass")?,
-                hex("bInterfaceProtocol")?,
-            ];
-            Some(Interface {
-                number: hex("bInterfaceNumber")?,
-                driver,
-                is_keyboard: class == [3, 1, 1],
+            let number = attribute(&path, "bInterfaceNumber")?;
+            Some(PluggedInterface {
+                number: u8::from_str_radix(&number, 16).ok()?,
+                driver: driver(&path),
             })
         })
         .collect();
@@ -349,9 +320,10 @@ fn interfaces(device: &Path) -> Vec<Interface> {
     interfaces
 }
 
-fn attribute(path: &Path, name: &str) -> Option<String> {
-    let text = fs::read_to_string(path.join(name)).ok()?;
-    Some(text.trim_end_matches('\n').trim().to_owned())
+/// The driver of a device or an interface.
+fn driver(path: &Path) -> Option<String> {
+    let link = fs::read_link(path.join("driver")).ok()?;
+    Some(link.file_name()?.to_str()?.to_owned())
 }
 
 /// What the kernel says in Mbit/s (`speed_show` in `drivers/usb/core/sysfs.c`).
@@ -381,51 +353,83 @@ fn descriptors(bytes: &Bytes, speed: Speed) -> DeviceDescriptors {
     descriptors
 }
 
-/// What is mounted and swapped to, by the numbers of block devices.
-struct Mounts(Vec<(String, String)>);
+#[cfg(test)]
+mod tests {
+    use super::super::machine::fake::{Folder, Plug};
+    use super::*;
 
-impl Mounts {
-    fn read() -> Self {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mounts = mounts.lines().filter_map(|line| {
-            let mut fields = line.split(' ').skip(2);
-            let (device, _root, place) = (fields.next()?, fields.next()?, fields.next()?);
-            Some((device.to_owned(), format!("mounted at {place}")))
-        });
-        let mut all: Vec<_> = mounts.collect();
-        let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-        for line in swaps.lines().skip(1) {
-            let name = line
-                .split_whitespace()
-                .next()
-                .and_then(|path| path.strip_prefix("/dev/"));
-            let device =
-                name.and_then(|name| attribute(&Path::new("/sys/class/block").join(name), "dev"));
-            all.extend(device.map(|device| (device, "used for swapping".to_owned())));
-        }
-        Self(all)
+    fn find(folder: &Folder, selector: &str) -> Result<String, String> {
+        let found = folder.machine().find(&selector.parse().unwrap());
+        let found = found.map(|device| device.bus_id.to_string());
+        found.map_err(|error| error.to_string())
     }
 
-    /// Looks at all block devices below a device, whatever driver made them.
-    fn find_uses(&self, folder: &Path, depth: usize, uses: &mut BTreeSet<String>) {
-        // A partition of a disk lies ten folders below its device.
-        if depth > 16 {
-            return;
+    #[test]
+    fn a_device_is_selected_by_place_kind_or_serial_number() {
+        let folder = Folder::new("select");
+        for (bus_id, product, serial) in [
+            ("1-1", 1, Some("A")),
+            ("1-2", 1, Some("B:1")),
+            ("1-3.4", 2, None),
+        ] {
+            let plug = Plug::new(bus_id, (0x46f4, product));
+            folder.plug(&Plug { serial, ..plug });
         }
-        if let (Some(number), true) = (attribute(folder, "dev"), folder.join("uevent").exists()) {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            for (_, how) in self.0.iter().filter(|(device, _)| *device == number) {
-                uses.insert(format!("{name} is {how}"));
-            }
-            let holders = fs::read_dir(folder.join("holders")).into_iter().flatten();
-            for holder in holders.flatten() {
-                let holder = holder.file_name();
-                uses.insert(format!("{name} is part of {}", holder.to_string_lossy()));
-            }
+        assert_eq!(find(&folder, "1-3.4").unwrap(), "1-3.4");
+        assert_eq!(find(&folder, "46f4:0002").unwrap(), "1-3.4");
+        assert_eq!(find(&folder, "46f4:0001:A").unwrap(), "1-1");
+        assert_eq!(find(&folder, "46f4:0001:B:1").unwrap(), "1-2");
+        assert_eq!(
+            find(&folder, "46f4:0001").unwrap_err(),
+            "46f4:0001 are 1-1 and 1-2: say which by its bus id"
+        );
+        for missing in ["1-4", "46f4:0003", "46f4:0001:B", "46f4:0002:"] {
+            let error = find(&folder, missing).unwrap_err();
+            assert_eq!(error, format!("there is no USB device {missing}"));
         }
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            self.find_uses(&entry.path(), depth + 1, uses);
+    }
+
+    #[test]
+    fn a_machine_without_usb_is_told_so() {
+        let folder = Folder::new("none");
+        let mut machine = folder.machine();
+        machine.sysfs.push("bus");
+        let error = machine.devices().unwrap_err().to_string();
+        assert!(error.contains("sys/bus/bus/usb/devices: "), "{error}");
+    }
+
+    /// It may be what this machine offers itself.
+    #[test]
+    fn what_was_imported_is_meant_by_its_place_only() {
+        let folder = Folder::new("imported");
+        folder.plug(&Plug::new("1-1", (0x46f4, 1)));
+        let far = "sys/devices/platform/vhci_hcd.0";
+        folder.link(
+            "sys/bus/usb/devices/3-1",
+            "../../../devices/platform/vhci_hcd.0/3-1",
+        );
+        for file in ["descriptors", "speed", "busnum", "devnum"] {
+            let from = folder
+                .machine()
+                .sysfs
+                .join("bus/usb/devices/1-1")
+                .join(file);
+            folder.write(&format!("{far}/3-1/{file}"), fs::read(from).unwrap());
         }
+        assert_eq!(find(&folder, "46f4:0001").unwrap(), "1-1");
+        assert_eq!(find(&folder, "3-1").unwrap(), "3-1");
+    }
+
+    #[test]
+    fn who_has_all_of_a_device_is_told() {
+        let folder = Folder::new("held");
+        folder.plug(&Plug::new("1-1", (0x46f4, 1)));
+        let shown = || folder.machine().devices().unwrap()[0].to_string();
+        let driver = "sys/bus/usb/devices/1-1/driver";
+        folder.link(driver, "../../drivers/usb");
+        assert_eq!(shown(), "1-1 46f4:0001");
+        folder.plug(&Plug::new("1-1", (0x46f4, 1)));
+        folder.link(driver, "../../drivers/usbip-host");
+        assert_eq!(shown(), "1-1 46f4:0001 (usbip-host)");
     }
 }
