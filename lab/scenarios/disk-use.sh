@@ -83,11 +83,11 @@ commands() {
     refuses 'out of range' sg_unmap --force --lba="$((blocks - 1))" --num=2 "$sg"
     says '' sg_sync "$sg"
     says '' sg_sync --16 --lba=0 --count=64 "$sg"
-    says '' sg_prevent --prevent=1 "$sg"
-    says '' sg_prevent --allow "$sg"
     says '' sg_start --stop "$sg"
     says '' sg_start --start "$sg"
-    # There is nothing that it could test, format or reassign, and nobody else to reserve it from.
+    # There is nothing that it could test, format or reassign, nobody else to reserve it from, and no
+    # medium to be locked in.
+    refuses 'not supported|[Ii]nvalid op' sg_prevent --prevent=1 "$sg"
     refuses 'not supported|[Ii]nvalid op' sg_senddiag --test "$sg"
     refuses 'not supported|[Ii]nvalid op' sg_format --format --quick "$sg"
     refuses 'not supported|[Ii]nvalid op' sg_reassign --address=1 "$sg"

@@ -196,10 +196,11 @@ pub enum BlockOp {
         offset: u64,
         /// What.
         data: Bytes,
-        /// Finished only when the data would survive a loss of power.
+        /// Finished only when the data, not what was written before, would survive a loss of power.
         durable: bool,
     },
-    /// Makes a range read as zeros; finished with no bytes. It can be the whole disk.
+    /// Makes a range of at most 64 MiB read as zeros; finished with no bytes. Where that is to be
+    /// durable, a flush follows.
     #[non_exhaustive]
     Zero {
         /// Its name.

@@ -83,7 +83,8 @@ fn a_long_comparison_is_done_piece_by_piece() {
         let id = bench.post_out(piece.to_vec());
         bench.status(id);
     }
-    assert_eq!((bench.csw().status, bench.stores[0].ops), (0, 3));
+    // A flush, and three reads.
+    assert_eq!((bench.csw().status, bench.stores[0].ops), (0, 4));
 }
 
 #[test]
@@ -396,4 +397,59 @@ fn what_is_compared_is_asked_for_to_be_looked_at() {
         }
         assert_eq!(read, Some(inspected), "{command:02x?}");
     }
+}
+
+/// What a host may not do it is not told that it may.
+#[test]
+fn the_table_of_commands_follows_the_options() {
+    let usage = |options: UnitOptions, opcode: u8| {
+        let mut bench = Bench::new(options);
+        let ask = [0xa3, 0x0c, 1, opcode, 0, 0, 0, 0, 0, 64, 0, 0];
+        let (told, ..) = bench.command_in(&ask, 64);
+        (told[1] == 3).then_some(told[5])
+    };
+    for (options, ten, sixteen, unmap) in [
+        (options(), 0x08, 0x09, Some(0)),
+        (options().discard(false), 0, 0x01, None),
+    ] {
+        assert_eq!(usage(options.clone(), 0x41), Some(ten));
+        assert_eq!(usage(options.clone(), 0x93), Some(sixteen));
+        assert_eq!(usage(options, 0x42), unmap);
+    }
+    // macOS looks after a medium that it may not lock.
+    let prevent = [0x1e, 0, 0, 0, 1, 0];
+    for (options, may_lock) in [
+        (options(), true),
+        (options().lockable(false), false),
+        (options().removable(false), false),
+    ] {
+        assert_eq!(usage(options.clone(), 0x1e).is_some(), may_lock);
+        let mut bench = Bench::new(options);
+        let expected = if may_lock { Ok(()) } else { Err((5, 0x20, 0)) };
+        assert_eq!(ask(&mut bench, &prevent), expected);
+        let locked = bench.device.poll_medium();
+        let expected = (Lun::ZERO, MediumEvent::Locked(true));
+        assert_eq!(locked, may_lock.then_some(expected));
+    }
+}
+
+#[test]
+fn no_two_units_have_the_same_name() {
+    let page = |options: UnitOptions, page: u8| {
+        let mut bench = Bench::new(options);
+        let (data, _, residue) = bench.command_in(&[0x12, 1, page, 1, 0, 0], 256);
+        data[4..256 - residue as usize].to_vec()
+    };
+    // Without a number there is no designator that others would have too.
+    assert_eq!(page(options().serial(""), 0x83), []);
+    assert_eq!(page(options().serial(""), 0x80), [b' '; 8]);
+    // As long as that of a device may be, and a suffix.
+    let serial = |suffix| "A".repeat(126) + suffix;
+    for each in [0x80, 0x83] {
+        let one = page(options().serial(&serial("-1")), each);
+        assert!(one.ends_with(b"AA-1"));
+        assert_ne!(one, page(options().serial(&serial("-2")), each));
+    }
+    let longest = page(options().serial(&"B".repeat(300)), 0x83);
+    assert_eq!((longest.len(), longest[3]), (228, 224));
 }

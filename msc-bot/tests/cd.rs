@@ -92,6 +92,13 @@ fn the_table_of_contents_has_one_track() {
 #[test]
 fn its_profile_is_that_of_its_disc() {
     let configuration = |kind, first| [0x46, kind, 0, first, 0, 0, 0, 0x0b, 0xb8, 0];
+    let mut bench = drive(100);
+    let core = ask(&mut bench, &configuration(2, 1));
+    assert_eq!(
+        core[8..],
+        [0, 1, 0x0b, 8, 0, 0, 0, 8, 1, 0, 0, 0],
+        "USB, DBE"
+    );
     for (blocks, profile, reads) in [(100, 0x08, 0x1e), (DVD_BLOCKS, 0x10, 0x1f), (0, 0, 0)] {
         let mut bench = drive(blocks);
         let all = ask(&mut bench, &configuration(0, 0));
@@ -132,30 +139,106 @@ fn its_profile_is_that_of_its_disc() {
 fn events_tell_of_the_medium_once() {
     let events = [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8, 0];
     let mut bench = drive(100);
-    assert_eq!(ask(&mut bench, &events), [0, 6, 4, 0x10, 0, 2, 0, 0]);
+    assert_eq!(ask(&mut bench, &events), [0, 6, 4, 0x50, 0, 2, 0, 0]);
     assert_eq!(ask(&mut bench, &[0x1b, 0, 0, 0, 2, 0]), []);
     assert_eq!(
         ask(&mut bench, &events),
-        [0, 6, 4, 0x10, 3, 1, 0, 0],
+        [0, 6, 4, 0x50, 3, 1, 0, 0],
         "ejected"
     );
-    assert_eq!(ask(&mut bench, &events), [0, 6, 4, 0x10, 0, 1, 0, 0]);
+    assert_eq!(ask(&mut bench, &events), [0, 6, 4, 0x50, 0, 1, 0, 0]);
     let status = ask(&mut bench, &[0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0]);
     assert_eq!(status[1], 0x10, "the door is open");
     bench.device.insert(Lun::ZERO, 50, false);
-    // In spite of the unit attention, which remains.
-    assert_eq!(ask(&mut bench, &events), [0, 6, 4, 0x10, 2, 2, 0, 0]);
+    // In spite of the unit attention, which remains. The header alone does not tell it.
+    let header = [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 4, 0];
+    assert_eq!(ask(&mut bench, &header), [0, 6, 4, 0x50]);
+    assert_eq!(ask(&mut bench, &events), [0, 6, 4, 0x50, 2, 2, 0, 0]);
     assert_eq!(ask(&mut bench, &[0; 6]), []);
     assert_eq!(bench.sense(), (6, 0x28, 0));
+    // It is never busy; of two classes the lower is told.
+    let classes = |classes| [0x4a, 1, 0, 0, classes, 0, 0, 0, 8, 0];
+    assert_eq!(ask(&mut bench, &classes(0x40)), [0, 6, 6, 0x50, 0, 0, 0, 0]);
+    assert_eq!(ask(&mut bench, &classes(0x52)), [0, 6, 4, 0x50, 0, 2, 0, 0]);
     // Of another class, or as they come.
-    assert_eq!(
-        ask(&mut bench, &[0x4a, 1, 0, 0, 2, 0, 0, 0, 8, 0]),
-        [0, 2, 0x80, 0x10]
-    );
+    assert_eq!(ask(&mut bench, &classes(2)), [0, 2, 0x80, 0x50]);
     assert_eq!(ask(&mut bench, &[0x4a, 0, 0, 0, 2, 0, 0, 0, 8, 0]), []);
     assert_eq!(bench.sense(), (5, 0x24, 0));
     let disc = ask(&mut bench, &[0x51, 0, 0, 0, 0, 0, 0, 0, 34, 0]);
     assert_eq!((disc.len(), disc[1], disc[2]), (34, 32, 0x0e));
     let track = ask(&mut bench, &[0x52, 1, 0, 0, 0, 1, 0, 0, 36, 0]);
     assert_eq!((track.len(), track[27], track[31]), (36, 50, 49));
+}
+
+/// Each of the commands that the feature CD Read names (MMC-6, 5.3.11).
+#[test]
+fn user_data_is_read_by_block_and_by_time() {
+    let mut bench = drive(200);
+    let disc = bench.stores[0].disk.clone();
+    let by_block = |kind: u8, lba: u8, count: u8, fields: u8| {
+        [0xbe, kind << 2, 0, 0, 0, lba, 0, 0, count, fields, 0, 0]
+    };
+    let by_time =
+        |[m, s, f]: [u8; 3], [n, t, g]: [u8; 3]| [0xb9, 0, 0, m, s, f, n, t, g, 0x10, 0, 0];
+    for (command, blocks) in [
+        (by_block(0, 7, 1, 0x10), 7..8),
+        (by_block(2, 198, 1, 0x10), 198..199),
+        (by_block(0, 7, 1, 0), 0..0),
+        (by_block(0, 200, 0, 0x10), 0..0),
+        (by_time([0, 2, 74], [0, 3, 0]), 74..75),
+        (by_time([0, 4, 10], [0, 4, 11]), 160..161),
+        (by_time([0, 4, 10], [0, 4, 10]), 0..0),
+    ] {
+        let data = ask(&mut bench, &command);
+        assert_eq!(data[..], disc[blocks.start * 2048..blocks.end * 2048]);
+        assert_eq!(bench.sense(), (0, 0, 0), "{command:02x?}");
+    }
+    for (command, sense) in [
+        (by_block(0, 199, 2, 0x10), (5, 0x21, 0)),
+        (by_block(1, 0, 1, 0x10), (5, 0x64, 0)), // CD-DA
+        (by_block(0, 0, 1, 0xf8), (5, 0x24, 0)), // all of a sector
+        (by_time([0, 1, 74], [0, 2, 1]), (5, 0x21, 0)),
+        (by_time([0, 4, 50], [0, 4, 51]), (5, 0x21, 0)),
+        (by_time([0, 2, 2], [0, 2, 1]), (5, 0x24, 0)),
+        (by_time([0, 2, 75], [0, 3, 1]), (5, 0x24, 0)),
+    ] {
+        assert_eq!(ask(&mut bench, &command), []);
+        assert_eq!(bench.sense(), sense, "{command:02x?}");
+    }
+    let mut dvd = drive(DVD_BLOCKS);
+    assert_eq!(ask(&mut dvd, &by_block(0, 0, 1, 0x10)), []);
+    assert_eq!(dvd.sense(), (5, 0x30, 2));
+    let mut empty = drive(0);
+    assert_eq!(ask(&mut empty, &by_block(0, 0, 1, 0x10)), []);
+    assert_eq!(empty.sense(), (2, 0x3a, 0));
+}
+
+#[test]
+fn its_mode_pages_are_its_own_and_stay() {
+    let mut bench = drive(100);
+    let capabilities = ask(&mut bench, &[0x5a, 8, 0x2a, 0, 0, 0, 0, 0, 255, 0]);
+    // Reads CD-R, CD-RW and DVD; a tray, ejected and locked.
+    assert_eq!(capabilities[10..15], [0x0b, 0, 0, 0, 0x29]);
+    let select = |bench: &mut Bench, pages: &[u8]| {
+        let parameters = [&[0; 4], pages].concat();
+        let command = [0x15, 0x10, 0, 0, parameters.len() as u8, 0];
+        match bench.command_out(&command, &parameters).0 {
+            0 => (0, 0, 0),
+            _ => bench.sense(),
+        }
+    };
+    let recovery = ask(&mut bench, &[0x5a, 8, 1, 0, 0, 0, 0, 0, 255, 0]);
+    assert_eq!(select(&mut bench, &recovery[8..]), (0, 0, 0), "what it is");
+    let mut other = recovery[8..].to_vec();
+    other[2] = 0x20;
+    let caching = [&[8, 18][..], &[0; 18]].concat();
+    for pages in [&other, &caching, &capabilities[8..].to_vec()] {
+        assert_eq!(select(&mut bench, pages), (5, 0x26, 0));
+    }
+    // One that stays shut says so in both places.
+    let mut bench = Bench::new(UnitOptions::cd(100).lockable(false));
+    let capabilities = ask(&mut bench, &[0x5a, 8, 0x2a, 0, 0, 0, 0, 0, 255, 0]);
+    assert_eq!(capabilities[14], 0x28);
+    let feature = ask(&mut bench, &[0x46, 2, 0, 3, 0, 0, 0, 0, 255, 0]);
+    assert_eq!(feature[12], 0x28);
 }

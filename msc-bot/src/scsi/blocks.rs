@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::command::{Cdb, Entry, Form};
 use super::compare::{Comparing, Swapping};
-use super::fill::{DESCRIPTOR, Extents, Filling, Zeroing, descriptors};
+use super::fill::{DESCRIPTOR, Filling, Zeroing, descriptors};
 use super::transfer::{Extent, Reading, Writing};
 use super::work::{Gathering, Work};
 use super::{LogicalUnit, Sense};
@@ -29,7 +29,7 @@ impl LogicalUnit {
 
     /// An address beyond the end is wrong even where no block is moved; the end itself is not
     /// beyond (SBC-3, 5.11).
-    fn bytes(&self, lba: u64, count: u64) -> Result<Extent, Sense> {
+    pub(super) fn bytes(&self, lba: u64, count: u64) -> Result<Extent, Sense> {
         let end = lba
             .checked_add(count)
             .filter(|end| *end <= self.options.blocks);
@@ -52,28 +52,36 @@ impl LogicalUnit {
         Ok(extent)
     }
 
-    fn is_durable(&self, force_unit_access: bool) -> bool {
-        force_unit_access || !self.write_cache
+    /// What a volatile cache has newer gets onto the medium before that is read (SBC-3, 5.11 for
+    /// FUA, and 5.32).
+    fn past_cache(&self, extent: Extent, work: Work) -> Work {
+        // Nothing is written to a CD.
+        if extent.length == 0 || self.options.is_cd() {
+            return work;
+        }
+        Work::flush_then(work)
     }
 
     pub(super) fn read(&self, form: Form, cdb: Cdb) -> Result<Work, Sense> {
         let extent = self.extent(form, cdb)?;
-        Ok(Work::Read(Reading::new(extent, false)))
+        let reading = Work::Read(Reading::new(extent, false));
+        Ok(if form.force_unit_access(cdb) {
+            self.past_cache(extent, reading)
+        } else {
+            reading
+        })
     }
 
     pub(super) fn write(&self, form: Form, cdb: Cdb) -> Result<Work, Sense> {
         let extent = self.writable(form, cdb)?;
-        let durable = self.is_durable(form.force_unit_access(cdb));
-        Ok(Work::Write(Writing::new(extent, durable)))
+        let forced = form.force_unit_access(cdb);
+        Ok(Work::Write(Writing::new(extent, forced)))
     }
 
     /// WRITE AND VERIFY (SBC-3, 5.45), by its field BYTCHK (table 143): what is written is read
     /// and compared either way.
     pub(super) fn write_and_verify(&self, form: Form, cdb: Cdb) -> Result<Work, Sense> {
         let extent = self.writable(form, cdb)?;
-        if cdb.bit(1, 0x04) {
-            return Err(Sense::INVALID_FIELD);
-        }
         Ok(Work::Compare(Box::new(Comparing::new(extent, true))))
     }
 
@@ -86,8 +94,11 @@ impl LogicalUnit {
     ) -> Result<Work, Sense> {
         let extent = self.extent(form, cdb)?;
         match cdb.byte(1) >> 1 & 0x03 {
-            0 => Ok(Work::Read(Reading::new(extent, true))),
-            1 => Ok(Work::Compare(Box::new(Comparing::new(extent, false)))),
+            0 => Ok(self.past_cache(extent, Work::Read(Reading::new(extent, true)))),
+            1 => {
+                let comparing = Box::new(Comparing::new(extent, false));
+                Ok(self.past_cache(extent, Work::Compare(comparing)))
+            }
             3 if extent.length == 0 => Ok(Work::End(Ok(()))),
             3 => Ok(self.gather_block(entry, cdb)),
             _ => Err(Sense::INVALID_FIELD),
@@ -101,9 +112,8 @@ impl LogicalUnit {
         block: &Bytes,
     ) -> Result<Work, Sense> {
         let extent = self.extent(form, cdb)?;
-        Ok(Work::Compare(Box::new(Comparing::with_block(
-            extent, block,
-        ))))
+        let comparing = Box::new(Comparing::with_block(extent, block));
+        Ok(self.past_cache(extent, Work::Compare(comparing)))
     }
 
     /// COMPARE AND WRITE (SBC-3, 5.2).
@@ -130,12 +140,9 @@ impl LogicalUnit {
 
     pub(super) fn compare_and_write_gathered(&self, cdb: Cdb, data: &Bytes) -> Result<Work, Sense> {
         let extent = self.compared(cdb)?;
-        let durable = self.is_durable(cdb.bit(1, 0x08));
-        Ok(Work::Swap(Box::new(Swapping::new(
-            extent,
-            data.clone(),
-            durable,
-        ))))
+        let forced = cdb.bit(1, 0x08);
+        let swapping = Swapping::new(extent, data.clone(), forced);
+        Ok(Work::Swap(Box::new(swapping)))
     }
 
     /// WRITE SAME (SBC-3, 5.50). No blocks would be all to the end, but a host that means none
@@ -147,7 +154,7 @@ impl LogicalUnit {
         cdb: Cdb,
     ) -> Result<Work, Sense> {
         let extent = self.writable(form, cdb)?;
-        if extent.length == 0 || cdb.bit(1, 0x08) && !self.options.discard {
+        if extent.length == 0 {
             return Err(Sense::INVALID_FIELD);
         }
         // NDOB, of the long form only: zeros, of which none are sent.
@@ -165,14 +172,10 @@ impl LogicalUnit {
     ) -> Result<Work, Sense> {
         let extent = self.writable(form, cdb)?;
         if block.iter().all(|byte| *byte == 0) {
-            let extents = Extents::One(extent);
-            return Ok(Work::Zero(Box::new(Zeroing::new(
-                extents,
-                cdb.bit(1, 0x08),
-            ))));
+            let zeroing = Zeroing::one(extent, cdb.bit(1, 0x08));
+            return Ok(Work::Zero(Box::new(zeroing)));
         }
-        let durable = self.is_durable(false);
-        Ok(Work::Fill(Box::new(Filling::new(extent, block, durable))))
+        Ok(Work::Fill(Box::new(Filling::new(extent, block))))
     }
 
     /// UNMAP (SBC-3, 5.28).
@@ -205,8 +208,8 @@ impl LogicalUnit {
         for (lba, count) in descriptors(&list) {
             self.bytes(lba, count)?;
         }
-        let extents = Extents::Descriptors(list, self.options.block_size.bytes());
-        Ok(Work::Zero(Box::new(Zeroing::new(extents, true))))
+        let zeroing = Zeroing::discard(list, self.options.block_size.bytes());
+        Ok(Work::Zero(Box::new(zeroing)))
     }
 
     fn gather_block(&self, entry: &'static Entry, cdb: Cdb) -> Work {

@@ -1,6 +1,8 @@
 //! What a drive for CDs and DVDs knows beyond a disk (Multi-Media Commands, MMC-6).
 
 use super::command::{Cdb, Command};
+use super::transfer::Reading;
+use super::work::Work;
 use super::{LogicalUnit, Sense};
 
 /// Up to so many blocks it is a CD: 74 minutes of 60 seconds of 75 blocks, as much as every drive
@@ -16,10 +18,25 @@ const DATA_TRACK: u8 = 0x14;
 /// The number that stands for the lead-out (MMC-6, 6.25.3.2).
 const LEAD_OUT: u8 = 0xaa;
 
-/// GET EVENT STATUS NOTIFICATION: the class of media events (MMC-6, table 261), and no event
-/// available.
+/// GET EVENT STATUS NOTIFICATION: the classes of media and of device busy events (MMC-6, table
+/// 261), and no event available.
 const MEDIA_CLASS: u8 = 4;
+const BUSY_CLASS: u8 = 6;
 const NO_EVENT: u8 = 0x80;
+/// So much of an answer has no event in it (MMC-6, 6.7.2).
+const EVENT_HEADER: u16 = 4;
+
+/// READ CD: any type of sector is expected, or mode 1; and user data is asked for (MMC-6, 6.19).
+const ANY_TYPE: u8 = 0;
+const MODE_1: u8 = 2;
+const USER_DATA: u8 = 0x10;
+
+/// Frames, 75 to a second, before the first block (MMC-6, "LBA to MSF translation").
+const FRAMES_BEFORE: u64 = 150;
+
+/// The mode page of error recovery (MMC-6, 7.3): nothing in it can be changed.
+pub(super) const ERROR_RECOVERY: u8 = 0x01;
+pub(super) const ERROR_RECOVERY_BODY: [u8; 10] = [0; 10];
 
 /// The data area of a DVD begins there (MMC-6, 6.22.3.2.1).
 const FIRST: u32 = 0x03_0000;
@@ -126,12 +143,13 @@ impl LogicalUnit {
         // Code, version, persistent, current, and what is its own (MMC-6, clause 5.3).
         let features: [(u16, u8, bool, bool, &[u8]); 6] = [
             (0x0000, 0, true, true, &[d0, d1, dvd, 0, c0, c1, cd, 0]),
-            // Core: the physical interface is USB.
+            // Core: the physical interface is USB; tells of being busy.
             (0x0001, 2, true, true, &[0, 0, 0, 8, 1, 0, 0, 0]),
             // Removable medium: a tray, to be ejected and locked.
-            (0x0003, 0, true, true, &[0x29, 0, 0, 0]),
+            (0x0003, 0, true, true, &[self.mechanism(), 0, 0, 0]),
             // Random readable: blocks of 2048 bytes, one by one.
             (0x0010, 0, false, profile != 0, &[0, 0, 8, 0, 0, 1, 0, 0]),
+            // READ CD, of a CD; READ of a DVD.
             (0x001e, 2, false, is(CD_ROM), &[0, 0, 0, 0]),
             (0x001f, 1, false, is(DVD_ROM), &[0, 0, 0, 0]),
         ];
@@ -158,22 +176,70 @@ impl LogicalUnit {
         Ok(())
     }
 
-    /// GET EVENT STATUS NOTIFICATION (MMC-6, 6.7), asked for, of media.
+    /// GET EVENT STATUS NOTIFICATION (MMC-6, 6.7), asked for: of media, or that the drive is not
+    /// busy. Of several classes the lower number is told.
     fn get_event_status(&mut self, cdb: Cdb) -> Result<(), Sense> {
         if !cdb.bit(1, 0x01) {
             return Err(Sense::INVALID_FIELD);
         }
-        let supported = 1 << MEDIA_CLASS;
-        if !cdb.bit(4, supported) {
+        let supported = 1 << MEDIA_CLASS | 1 << BUSY_CLASS;
+        let (class, event, status) = if cdb.bit(4, 1 << MEDIA_CLASS) {
+            // Medium present, tray open (MMC-6, table 270).
+            let status = if self.has_medium() { 0x02 } else { 0x01 };
+            // What does not reach the host is told next time.
+            let is_told = cdb.be16(7) > EVENT_HEADER;
+            let event = if is_told { self.medium.take_news() } else { 0 };
+            (MEDIA_CLASS, event, status)
+        } else if cdb.bit(4, 1 << BUSY_CLASS) {
+            (BUSY_CLASS, 0, 0)
+        } else {
             self.scratch.extend_from_slice(&[0, 2, NO_EVENT, supported]);
             return Ok(());
-        }
-        let event = self.medium.take_news();
-        // Medium present, tray open (MMC-6, table 270).
-        let status = if self.has_medium() { 0x02 } else { 0x01 };
-        let answer = [0, 6, MEDIA_CLASS, supported, event, status, 0, 0];
+        };
+        let answer = [0, 6, class, supported, event, status, 0, 0];
         self.scratch.extend_from_slice(&answer);
         Ok(())
+    }
+
+    /// READ CD (MMC-6, 6.19).
+    pub(super) fn read_cd(&self, cdb: Cdb) -> Result<Work, Sense> {
+        let count = cdb.be32(5) & 0x00ff_ffff;
+        self.read_sectors(cdb, u64::from(cdb.be32(2)), u64::from(count))
+    }
+
+    /// READ CD MSF (MMC-6, 6.20): from a time up to another.
+    pub(super) fn read_cd_msf(&self, cdb: Cdb) -> Result<Work, Sense> {
+        let frames = |at: usize| {
+            let [minutes, seconds, frames] =
+                [0, 1, 2].map(|part| u64::from(cdb.byte(at.saturating_add(part))));
+            let total = minutes.saturating_mul(60).saturating_add(seconds);
+            let total = total.saturating_mul(75).saturating_add(frames);
+            (seconds < 60 && frames < 75).then_some(total)
+        };
+        let (Some(start), Some(end)) = (frames(3), frames(6)) else {
+            return Err(Sense::INVALID_FIELD);
+        };
+        let count = end.checked_sub(start).ok_or(Sense::INVALID_FIELD)?;
+        // What lies before the first block is no data.
+        let lba = start.checked_sub(FRAMES_BEFORE);
+        self.read_sectors(cdb, lba.ok_or(Sense::LBA_OUT_OF_RANGE)?, count)
+    }
+
+    /// The user data of sectors, which are all in mode 1. The rest of a sector, that an image does not
+    /// have, is refused as a field.
+    fn read_sectors(&self, cdb: Cdb, lba: u64, count: u64) -> Result<Work, Sense> {
+        self.medium.check()?;
+        if self.profile() != CD_ROM {
+            return Err(Sense::INCOMPATIBLE_FORMAT);
+        }
+        if !matches!(cdb.byte(1) >> 2 & 0x07, ANY_TYPE | MODE_1) {
+            return Err(Sense::ILLEGAL_MODE);
+        }
+        let mut extent = self.bytes(lba, count)?;
+        if !cdb.bit(9, USER_DATA) {
+            extent.length = 0;
+        }
+        Ok(Work::Read(Reading::new(extent, false)))
     }
 
     /// READ DISC INFORMATION (MMC-6, 6.21), of the standard kind: complete, one session.
@@ -234,9 +300,14 @@ impl LogicalUnit {
         self.scratch.extend_from_slice(&status);
     }
 
+    /// A tray, and whether it is ejected and locked (MMC-6, 5.3.4 and annex E.11).
+    fn mechanism(&self) -> u8 {
+        let eject = u8::from(self.options.removable) << 3;
+        0x20 | eject | u8::from(self.options.can_lock())
+    }
+
     /// Mode pages of a drive: error recovery, and what it can (MMC-6, 7.3 and annex E.11).
     pub(super) fn cd_mode_pages(&mut self, page: u8, values: bool) -> Result<(), Sense> {
-        const ERROR_RECOVERY: u8 = 0x01;
         const CAPABILITIES: u8 = 0x2a;
         const ALL: u8 = 0x3f;
         if !matches!(page, ERROR_RECOVERY | CAPABILITIES | ALL) {
@@ -244,14 +315,13 @@ impl LogicalUnit {
         }
         if page != CAPABILITIES {
             self.scratch.extend_from_slice(&[ERROR_RECOVERY, 10]);
-            let end = self.scratch.len().saturating_add(10);
-            self.scratch.resize(end, 0);
+            self.scratch.extend_from_slice(&ERROR_RECOVERY_BODY);
         }
         if page != ERROR_RECOVERY {
             self.scratch.extend_from_slice(&[CAPABILITIES, 20]);
-            // Reads CD-R, CD-RW, DVD-ROM; mode 2 and several sessions; a tray, ejected and locked.
+            // Reads CD-R, CD-RW, DVD-ROM.
             let can: [u8; 5] = if values {
-                [0x0b, 0, 0x70, 0, 0x29]
+                [0x0b, 0, 0, 0, self.mechanism()]
             } else {
                 [0; 5]
             };
@@ -268,7 +338,7 @@ fn place(lba: u32, is_time: bool) -> [u8; 4] {
     if !is_time {
         return lba.to_be_bytes();
     }
-    let frames = u64::from(lba).saturating_add(150);
+    let frames = u64::from(lba).saturating_add(FRAMES_BEFORE);
     let part = |value: u64| u8::try_from(value).unwrap_or(u8::MAX);
     let seconds = frames / 75;
     [0, part(seconds / 60), part(seconds % 60), part(frames % 75)]

@@ -86,6 +86,8 @@ pub(crate) enum Command {
     ReadTrackInformation,
     ReadDiscStructure,
     MechanismStatus,
+    ReadCd,
+    ReadCdMsf,
 }
 
 /// Where address and count of blocks stand (SBC-3, tables of READ(6), (10), (12), (16)).
@@ -128,6 +130,10 @@ pub(crate) enum Scope {
     Disk,
     /// Disks that give blocks back.
     Discarding,
+    /// Disks that do not.
+    Keeping,
+    /// Units whose medium the host may lock in.
+    Lockable,
     Cd,
 }
 
@@ -199,7 +205,7 @@ pub(crate) static COMMANDS: &[Entry] = &[
     entry(Command::ModeSelect6, &[0x15, 0x11, 0, 0, 0xff, 0]),
     entry(Command::ModeSense6, &[0x1a, 0x08, 0xff, 0xff, 0xff, 0]),
     entry(Command::StartStopUnit, &[0x1b, 0x01, 0, 0x0f, 0xf7, 0]),
-    entry(Command::PreventAllow, &[0x1e, 0, 0, 0, 0x03, 0]),
+    only(Scope::Lockable, Command::PreventAllow, &[0x1e, 0, 0, 0, 0x03, 0]),
     entry(Command::ReadFormatCapacities, &[0x23, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0]),
     entry(Command::ReadCapacity10, &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0]),
     entry(Command::Read(Form::Ten),
@@ -214,7 +220,9 @@ pub(crate) static COMMANDS: &[Entry] = &[
         &[0x34, 0x02, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
     entry(Command::SynchronizeCache(Form::Ten),
         &[0x35, 0x06, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
-    only(Scope::Disk, Command::WriteSame(Form::Ten),
+    only(Scope::Keeping, Command::WriteSame(Form::Ten),
+        &[0x41, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
+    only(Scope::Discarding, Command::WriteSame(Form::Ten),
         &[0x41, 0x08, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]),
     only(Scope::Discarding, Command::Unmap, &[0x42, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 0]),
     only(Scope::Cd, Command::ReadToc,
@@ -242,7 +250,9 @@ pub(crate) static COMMANDS: &[Entry] = &[
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
     entry(Command::SynchronizeCache(Form::Sixteen), &[0x91, 0x06, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
-    only(Scope::Disk, Command::WriteSame(Form::Sixteen), &[0x93, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    only(Scope::Keeping, Command::WriteSame(Form::Sixteen), &[0x93, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+    only(Scope::Discarding, Command::WriteSame(Form::Sixteen), &[0x93, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
     service(Command::ReadCapacity16, 0x10, &[0x9e, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0]),
@@ -259,8 +269,12 @@ pub(crate) static COMMANDS: &[Entry] = &[
         &[0xae, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
     entry(Command::Verify(Form::Twelve),
         &[0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
+    only(Scope::Cd, Command::ReadCdMsf,
+        &[0xb9, 0x1c, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 0]),
     only(Scope::Cd, Command::MechanismStatus,
         &[0xbd, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0]),
+    only(Scope::Cd, Command::ReadCd,
+        &[0xbe, 0x1c, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 0]),
 ];
 
 /// Why a block names no command.
@@ -310,12 +324,13 @@ mod tests {
                 assert_eq!(entry.usage[1], action);
             }
         }
-        let key = |entry: &Entry| (entry.opcode(), entry.service_action);
-        assert!(
-            COMMANDS
-                .windows(2)
-                .all(|pair| key(&pair[0]) < key(&pair[1]))
-        );
+        for pair in COMMANDS.windows(2) {
+            let key = |entry: &Entry| (entry.opcode(), entry.service_action);
+            let scopes = (pair[0].scope, pair[1].scope);
+            // One of which no unit knows both.
+            let is_other = scopes == (Scope::Keeping, Scope::Discarding);
+            assert!(key(&pair[0]) < key(&pair[1]) || is_other && key(&pair[0]) == key(&pair[1]));
+        }
     }
 
     #[test]

@@ -186,7 +186,8 @@ pub(crate) struct Swapping {
     /// What the blocks must be, then what they become.
     expected: Bytes,
     new: Bytes,
-    durable: bool,
+    /// The host asks for it past the cache (FUA).
+    forced: bool,
     stage: SwapStage,
     pub(crate) flight: Option<Flight>,
 }
@@ -200,14 +201,14 @@ enum SwapStage {
 
 impl Swapping {
     /// `data`: both halves.
-    pub(crate) fn new(extent: Extent, mut data: Bytes, durable: bool) -> Self {
+    pub(crate) fn new(extent: Extent, mut data: Bytes, forced: bool) -> Self {
         let half = usize::try_from(extent.length).unwrap_or(usize::MAX);
         let new = data.split_off(half.min(data.len()));
         Self {
             extent,
             expected: data,
             new,
-            durable,
+            forced,
             stage: SwapStage::Read,
             flight: None,
         }
@@ -227,7 +228,7 @@ impl Swapping {
                 let length = u32::try_from(length).unwrap_or(u32::MAX);
                 Step::Read(offset, length, true)
             }
-            SwapStage::Write => Step::Write(offset, self.new.clone(), self.durable),
+            SwapStage::Write => Step::Write(offset, self.new.clone(), self.forced),
             SwapStage::Over(result) => Step::Done(*result),
         }
     }

@@ -13,17 +13,15 @@ use crate::{BlockError, BlockSize};
 pub(crate) struct Filling {
     left: Extent,
     blocks: Bytes,
-    durable: bool,
     pub(crate) flight: Option<Flight>,
     failed: Option<Sense>,
 }
 
 impl Filling {
-    pub(crate) fn new(left: Extent, block: &Bytes, durable: bool) -> Self {
+    pub(crate) fn new(left: Extent, block: &Bytes) -> Self {
         Self {
             left,
             blocks: repeated(block, left.length),
-            durable,
             flight: None,
             failed: None,
         }
@@ -47,7 +45,7 @@ impl Filling {
         }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let data = self.blocks.slice(..length.min(self.blocks.len()));
-        Step::Write(offset, data, self.durable)
+        Step::Write(offset, data, false)
     }
 
     pub(crate) fn finish(
@@ -62,50 +60,21 @@ impl Filling {
     }
 }
 
+/// The most that one `Zero` is about, in bytes: a store that has to write the zeros does not keep a
+/// host that aborts the command waiting for long.
+pub(crate) const ZERO_CHUNK: u32 = 64 << 20;
+
 /// Extents that are to read as zeros: UNMAP, and WRITE SAME of zeros.
 #[derive(Debug)]
 pub(crate) struct Zeroing {
-    extents: Extents,
+    /// What is left of the extent in progress.
+    left: Extent,
+    /// Block descriptors of UNMAP, all of them inside the medium, and the block size.
+    descriptors: Bytes,
+    size: u64,
     discard: bool,
     pub(crate) flight: Option<Flight>,
     failed: Option<Sense>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Extents {
-    One(Extent),
-    /// Block descriptors of UNMAP, all of them inside the medium, and the block size.
-    Descriptors(Bytes, u64),
-}
-
-impl Extents {
-    /// The next one that is not empty.
-    fn next(&mut self) -> Option<Extent> {
-        match self {
-            Self::One(extent) => {
-                let next = *extent;
-                extent.length = 0;
-                (next.length > 0).then_some(next)
-            }
-            Self::Descriptors(bytes, size) => loop {
-                let (lba, count) = descriptor(bytes)?;
-                *bytes = bytes.slice(DESCRIPTOR..);
-                if count > 0 {
-                    return Some(Extent {
-                        offset: lba.saturating_mul(*size),
-                        length: count.saturating_mul(*size),
-                    });
-                }
-            },
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::One(extent) => extent.length == 0,
-            Self::Descriptors(bytes, _) => descriptors(bytes).all(|(_, count)| count == 0),
-        }
-    }
 }
 
 /// Bytes of an UNMAP block descriptor (SBC-3, table 113).
@@ -125,17 +94,56 @@ pub(crate) fn descriptors(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
 }
 
 impl Zeroing {
-    pub(crate) const fn new(extents: Extents, discard: bool) -> Self {
+    pub(crate) const fn one(extent: Extent, discard: bool) -> Self {
+        Self::new(extent, Bytes::new(), 0, discard)
+    }
+
+    /// Gives back what descriptors say, in blocks of a size.
+    pub(crate) const fn discard(descriptors: Bytes, size: u64) -> Self {
+        let nothing = Extent {
+            offset: 0,
+            length: 0,
+        };
+        Self::new(nothing, descriptors, size, true)
+    }
+
+    const fn new(left: Extent, descriptors: Bytes, size: u64, discard: bool) -> Self {
         Self {
-            extents,
+            left,
+            descriptors,
+            size,
             discard,
             flight: None,
             failed: None,
         }
     }
 
+    /// The next piece. Pieces end at multiples of their size, so that a store in a file can give
+    /// back whole blocks of its own.
+    fn next(&mut self) -> Option<Extent> {
+        while self.left.length == 0 {
+            let (lba, count) = descriptor(&self.descriptors)?;
+            self.descriptors = self.descriptors.slice(DESCRIPTOR..);
+            self.left = Extent {
+                offset: lba.saturating_mul(self.size),
+                length: count.saturating_mul(self.size),
+            };
+        }
+        let inside = self.left.offset.checked_rem(ZERO_CHUNK.into()).unwrap_or(0);
+        let inside = u32::try_from(inside).unwrap_or(0);
+        let (offset, length) = self.left.split_to(ZERO_CHUNK.saturating_sub(inside));
+        Some(Extent {
+            offset,
+            length: length.into(),
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        self.left.length == 0 && descriptors(&self.descriptors).all(|(_, count)| count == 0)
+    }
+
     pub(crate) fn needs_store(&self) -> bool {
-        self.failed.is_none() && self.flight.is_none() && !self.extents.is_empty()
+        self.failed.is_none() && self.flight.is_none() && !self.is_over()
     }
 
     pub(crate) fn step(&mut self) -> Step {
@@ -145,7 +153,7 @@ impl Zeroing {
         if let Some(sense) = self.failed {
             return Step::Done(Err(sense));
         }
-        match self.extents.next() {
+        match self.next() {
             Some(extent) => Step::Zero(extent, self.discard),
             None => Step::Done(Ok(())),
         }

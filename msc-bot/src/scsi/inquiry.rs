@@ -168,10 +168,13 @@ impl LogicalUnit {
         body
     }
 
-    /// One designator: vendor, product and serial number in ASCII (SPC-4, 7.8.6.4).
+    /// One designator: vendor, product and serial number in ASCII (SPC-4, 7.8.6.4). Without a number
+    /// it would be that of many units, so there is none.
     fn designators(&mut self) {
         let options = &self.options;
-        // At most 64 characters, so that the length is below 256.
+        if options.serial.is_empty() {
+            return;
+        }
         let length = options.serial.len().saturating_add(24);
         let length = u8::try_from(length).unwrap_or(u8::MAX);
         // Code set ASCII; of the unit, type "T10 vendor ID based".

@@ -7,10 +7,17 @@ use super::{LogicalUnit, Sense, UnitOptions};
 /// What the host does with the medium, for the embedder.
 ///
 /// ```
-/// use msc_bot::{BlockSize, LogicalUnit, MediumEvent, Task, UnitOptions};
+/// use msc_bot::{BlockOp, BlockSize, LogicalUnit, MediumEvent, Task, UnitEvent, UnitOptions};
+/// use usb_transfer::Segments;
 /// let mut unit = LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, 100));
 /// let eject = [0x1b, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// unit.start(Task(0), &eject);
+/// while let Some(event) = unit.poll() {
+///     if let UnitEvent::Block(op @ BlockOp::Flush { .. }) = event {
+///         assert!(unit.has_medium());
+///         unit.finish(op.token(), Ok(Segments::new()));
+///     }
+/// }
 /// assert_eq!(unit.poll_medium(), Some(MediumEvent::Ejected));
 /// assert!(!unit.has_medium());
 /// ```
@@ -18,7 +25,8 @@ use super::{LogicalUnit, Sense, UnitOptions};
 #[non_exhaustive]
 pub enum MediumEvent {
     /// The host has ejected the medium: it may be removed, or exchanged for another by
-    /// [`insert`](LogicalUnit::insert). What was written is flushed after this.
+    /// [`insert`](LogicalUnit::insert). What was written is flushed: where that fails, the medium
+    /// stays, and the host is told.
     Ejected,
     /// The host wants a medium. If the one it has ejected was not removed, that is loaded again;
     /// else one may be inserted.
@@ -219,8 +227,9 @@ impl LogicalUnit {
         }
     }
 
-    /// START STOP UNIT (SBC-3, 5.25). Nothing turns: to stop is to flush. Where a power condition
-    /// is named, START and LOEJ have no meaning.
+    /// START STOP UNIT (SBC-3, 5.25). Nothing turns: to stop is to flush. To eject is to flush too,
+    /// when the commands before are over; a medium that could not be flushed stays. Where a power
+    /// condition is named, START and LOEJ have no meaning.
     pub(super) fn start_stop(&mut self, cdb: Cdb) -> Result<Work, Sense> {
         let (start, load_eject) = (cdb.bit(4, 0x01), cdb.bit(4, 0x02));
         if cdb.bit(4, 0xf0) {
@@ -254,8 +263,13 @@ impl LogicalUnit {
         if !medium.is_loaded() {
             return Ok(Work::End(Ok(())));
         }
-        medium.go(Place::Ejected);
-        medium.moved = Some(MediumEvent::Ejected);
-        Ok(Work::FLUSH)
+        Ok(Work::flush_then(Work::Eject))
+    }
+
+    /// All is flushed: the medium leaves. Commands that came behind find none.
+    pub(super) fn ejected(&mut self) {
+        self.medium.go(Place::Ejected);
+        self.medium.moved = Some(MediumEvent::Ejected);
+        self.end_all(Sense::NO_MEDIUM);
     }
 }

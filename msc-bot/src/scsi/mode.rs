@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::cd::{ERROR_RECOVERY, ERROR_RECOVERY_BODY};
 use super::command::{Cdb, Entry};
 use super::work::{Gathering, Work};
 use super::{LogicalUnit, Sense};
@@ -130,6 +131,7 @@ impl LogicalUnit {
             return Err(Sense::INVALID_PARAMETER);
         }
         let mut write_cache = self.write_cache;
+        let is_cd = self.options.is_cd();
         while let Some((code, rest)) = pages.split_first() {
             let Some((length, rest)) = rest.split_first() else {
                 return Err(Sense::INVALID_PARAMETER_LENGTH);
@@ -138,6 +140,8 @@ impl LogicalUnit {
                 return Err(Sense::INVALID_PARAMETER_LENGTH);
             };
             match (*code, body) {
+                (ERROR_RECOVERY, body) if is_cd && *body == ERROR_RECOVERY_BODY => {}
+                _ if is_cd => return Err(Sense::INVALID_PARAMETER),
                 (CACHING, [flags, others @ ..])
                     if others.len() == 17 && others.iter().all(|byte| *byte == 0) =>
                 {

@@ -30,6 +30,7 @@ pub struct UnitOptions {
     pub(crate) serial: String,
     pub(crate) read_only: bool,
     pub(crate) removable: bool,
+    lockable: bool,
     pub(crate) write_cache: bool,
     pub(crate) discard: bool,
     kind: DeviceType,
@@ -56,6 +57,7 @@ impl UnitOptions {
             serial: String::new(),
             read_only: false,
             removable: true,
+            lockable: true,
             write_cache: true,
             discard: false,
             kind: DeviceType::Disk,
@@ -100,11 +102,12 @@ impl UnitOptions {
         self
     }
 
-    /// The unit's serial number: up to 64 characters, none at first. It is another than that of
-    /// the USB device, which may have many units; with one unit let both be the same.
+    /// The unit's serial number: up to 200 characters, none at first. It is another than that of
+    /// the USB device, which may have many units; with one unit let both be the same. Hosts know a
+    /// unit by it, so no two may have the same.
     #[must_use]
     pub fn serial(mut self, serial: &str) -> Self {
-        self.serial = serial.chars().take(64).map(printable).collect();
+        self.serial = serial.chars().take(SERIAL).map(printable).collect();
         self
     }
 
@@ -119,6 +122,15 @@ impl UnitOptions {
     #[must_use]
     pub fn removable(mut self, removable: bool) -> Self {
         self.removable = removable;
+        self
+    }
+
+    /// Whether the host may lock a removable medium in (PREVENT ALLOW MEDIUM REMOVAL), as it may at
+    /// first. macOS stops to ask whether a medium is there once it may: where one is to be exchanged
+    /// or removed under it, forbid that. A medium that is not removable is never locked.
+    #[must_use]
+    pub fn lockable(mut self, lockable: bool) -> Self {
+        self.lockable = lockable;
         self
     }
 
@@ -148,12 +160,18 @@ impl UnitOptions {
         matches!(self.kind, DeviceType::Cd)
     }
 
+    pub(crate) const fn can_lock(&self) -> bool {
+        self.lockable && self.removable
+    }
+
     pub(crate) fn knows(&self, entry: &Entry) -> bool {
         match entry.scope {
             Scope::All => true,
             Scope::Disk => !self.is_cd(),
             Scope::Cd => self.is_cd(),
             Scope::Discarding => self.discard && !self.is_cd(),
+            Scope::Keeping => !self.discard && !self.is_cd(),
+            Scope::Lockable => self.can_lock(),
         }
     }
 
@@ -175,6 +193,10 @@ impl UnitOptions {
         self.blocks.saturating_mul(self.block_size.bytes())
     }
 }
+
+/// The longest serial number: with vendor and product before it, it fits a designator, whose length is
+/// one byte (SPC-4, 7.8.6).
+const SERIAL: usize = 200;
 
 fn printable(character: char) -> char {
     match character {

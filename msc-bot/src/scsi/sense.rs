@@ -121,6 +121,8 @@ impl Sense {
     pub const MISCOMPARE: Self = Self::new(SenseKey::MISCOMPARE, 0x1d, 0x00);
     /// The medium is of another kind than the command is for.
     pub const INCOMPATIBLE_FORMAT: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x30, 0x02);
+    /// The track is in another mode than the command is for.
+    pub const ILLEGAL_MODE: Self = Self::new(SenseKey::ILLEGAL_REQUEST, 0x64, 0x00);
     /// The unit was reset.
     pub const RESET: Self = Self::new(SenseKey::UNIT_ATTENTION, 0x29, 0x00);
     /// There is another medium.
@@ -285,6 +287,7 @@ impl Sense {
             (0x3a, 0x00) => "medium not present",
             (0x44, 0x00) => "internal target failure",
             (0x53, 0x02) => "medium removal prevented",
+            (0x64, 0x00) => "illegal mode for this track",
             _ => return None,
         })
     }

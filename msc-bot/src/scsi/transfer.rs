@@ -65,9 +65,13 @@ pub(crate) enum Step {
     Wait,
     /// Where and how much, and whether what comes is looked at.
     Read(u64, u32, bool),
+    /// Where and what, and whether it is to be durable whatever the cache is.
     Write(u64, Bytes, bool),
+    /// Which bytes, and whether they may be given back.
     Zero(Extent, bool),
     Flush,
+    /// The medium is to leave.
+    Eject,
     In(Segments),
     WantOut(u32),
     /// All that the command needs of the host is there.
@@ -152,7 +156,8 @@ pub(crate) struct Writing {
     pub(crate) left: Extent,
     /// Not yet come from the host.
     pub(crate) missing: u64,
-    pub(crate) durable: bool,
+    /// The host asks for it past the cache (FUA).
+    pub(crate) forced: bool,
     /// What was asked of the transport and has not come.
     pub(crate) wanted: u32,
     /// The start of a block whose rest has not come: the one thing that is copied.
@@ -165,11 +170,11 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    pub(crate) fn new(left: Extent, durable: bool) -> Self {
+    pub(crate) fn new(left: Extent, forced: bool) -> Self {
         Self {
             left,
             missing: left.length,
-            durable,
+            forced,
             wanted: 0,
             carry: BytesMut::new(),
             block: Bytes::new(),
@@ -191,7 +196,7 @@ impl Writing {
             if !data.is_empty() {
                 let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
                 let (offset, _) = self.left.split_to(length);
-                return Step::Write(offset, data, self.durable);
+                return Step::Write(offset, data, self.forced);
             }
         }
         let is_full = !self.block.is_empty() || !self.body.is_empty();

@@ -117,6 +117,8 @@ struct Running {
     /// What the phase is, until it was told.
     phase: Option<(Option<Direction>, u64)>,
     work: Work,
+    /// It has written what is durable only when it is flushed.
+    unflushed: bool,
 }
 
 impl LogicalUnit {
@@ -195,6 +197,7 @@ impl LogicalUnit {
             task,
             phase: Some(work.phase()),
             work,
+            unflushed: false,
         });
     }
 
@@ -286,12 +289,23 @@ impl LogicalUnit {
                 }
                 Step::In(data) => return Some(UnitEvent::In(task, data)),
                 Step::WantOut(wanted) => return Some(UnitEvent::WantOut(task, wanted)),
+                // Without a cache, also one that is no longer there, it ends when all is durable.
+                Step::Done(Ok(())) if running.unflushed && !self.write_cache => {
+                    running.unflushed = false;
+                    running.work = Work::FLUSH;
+                    self.exclusive.take_if(|exclusive| *exclusive == task);
+                    continue;
+                }
                 Step::Done(result) => {
                     self.forget(at);
                     return Some(UnitEvent::Done(task, result));
                 }
                 Step::Gathered => {
                     self.gathered(at);
+                    continue;
+                }
+                Step::Eject => {
+                    self.ejected();
                     continue;
                 }
                 Step::Read(offset, length, inspected) => {
@@ -304,8 +318,10 @@ impl LogicalUnit {
                     };
                     (offset, u64::from(length), op)
                 }
-                Step::Write(offset, data, durable) => {
+                Step::Write(offset, data, forced) => {
                     let length = data.len() as u64;
+                    let durable = forced || !self.write_cache;
+                    running.unflushed |= !durable;
                     let op = BlockOp::Write {
                         token,
                         lun,
@@ -316,6 +332,7 @@ impl LogicalUnit {
                     (offset, length, op)
                 }
                 Step::Zero(Extent { offset, length }, discard) => {
+                    running.unflushed = true;
                     let op = BlockOp::Zero {
                         token,
                         lun,
@@ -341,14 +358,21 @@ impl LogicalUnit {
     }
 
     /// Whether a command may ask something of the store. Nobody may before what was aborted is
-    /// finished; one that must be alone waits until it is, and is until it ends.
+    /// finished; one that must be alone waits until it is, and is until it ends; one that is
+    /// ordered waits for those before it, and those behind it wait for it.
     fn may_use_store(&mut self, at: usize) -> bool {
         if !self.stale.is_empty() {
             return false;
         }
-        let Some(running) = self.running.get(at) else {
+        let Some((running, before)) = self.running.get(..=at).and_then(<[_]>::split_last) else {
             return false;
         };
+        let is_ordered = running.work.is_ordered();
+        let must_wait =
+            |other: &Running| other.work.is_ordered() || is_ordered && other.work.needs_medium();
+        if before.iter().any(must_wait) {
+            return false;
+        }
         if !running.work.is_exclusive() {
             return self.exclusive.is_none();
         }
@@ -443,6 +467,8 @@ impl LogicalUnit {
             Command::CompareAndWrite => return self.compare_and_write(entry, cdb),
             Command::WriteSame(form) => return self.write_same(entry, form, cdb),
             Command::Unmap => return self.unmap(entry, cdb),
+            Command::ReadCd => return self.read_cd(cdb),
+            Command::ReadCdMsf => return self.read_cd_msf(cdb),
             Command::PreFetch(form) => {
                 self.extent(form, cdb)?;
                 return Ok(Work::End(Ok(())));

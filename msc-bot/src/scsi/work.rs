@@ -27,10 +27,13 @@ pub(crate) enum Work {
     Swap(Box<Swapping>),
     Fill(Box<Filling>),
     Zero(Box<Zeroing>),
+    /// What was written gets onto the medium; if it does, what comes behind goes on.
     Flush {
         flight: Option<Flight>,
-        result: Option<Result<(), Sense>>,
+        then: Option<Box<Work>>,
     },
+    /// The medium leaves, in which nothing is left to do.
+    Eject,
     End(Result<(), Sense>),
 }
 
@@ -95,8 +98,15 @@ impl Work {
 
     pub(crate) const FLUSH: Self = Self::Flush {
         flight: None,
-        result: None,
+        then: None,
     };
+
+    pub(crate) fn flush_then(then: Self) -> Self {
+        Self::Flush {
+            flight: None,
+            then: Some(Box::new(then)),
+        }
+    }
 
     /// Which way its data goes, and how much there is.
     pub(crate) fn phase(&self) -> (Option<Direction>, u64) {
@@ -106,6 +116,9 @@ impl Work {
             Self::Write(writing) => (Direction::Out, writing.missing),
             Self::Gather(gathering) => (Direction::Out, u64::from(gathering.missing)),
             Self::Compare(comparing) => (Direction::Out, comparing.missing()),
+            Self::Flush {
+                then: Some(then), ..
+            } => return then.phase(),
             _ => return (None, 0),
         };
         // No bytes are no phase.
@@ -133,7 +146,11 @@ impl Work {
             Self::Flush {
                 flight: Some(_), ..
             } => Step::Wait,
-            Self::Flush { result, .. } => result.take().map_or(Step::Flush, Step::Done),
+            Self::Flush { .. } => Step::Flush,
+            Self::Eject => {
+                *self = Self::End(Ok(()));
+                Step::Eject
+            }
             Self::End(result) => Step::Done(*result),
         }
     }
@@ -149,14 +166,24 @@ impl Work {
             Self::Swap(swapping) => swapping.needs_store(),
             Self::Fill(filling) => filling.needs_store(),
             Self::Zero(zeroing) => zeroing.needs_store(),
-            Self::Flush { result, .. } => result.is_none(),
-            Self::Answer(_) | Self::Gather(_) | Self::End(_) => false,
+            Self::Flush { flight, .. } => flight.is_none(),
+            Self::Answer(_) | Self::Gather(_) | Self::Eject | Self::End(_) => false,
         }
     }
 
     /// Whether no other command may have an operation at the store while this one has begun.
     pub(crate) const fn is_exclusive(&self) -> bool {
         matches!(self, Self::Swap(_))
+    }
+
+    /// Whether it begins when all commands before it that need the medium are over, and those
+    /// behind it wait until it is.
+    pub(crate) fn is_ordered(&self) -> bool {
+        match self {
+            Self::Flush { then, .. } => then.as_ref().is_some_and(|then| then.is_ordered()),
+            Self::Eject => true,
+            _ => false,
+        }
     }
 
     /// Whether it reads, writes or keeps blocks of the medium.
@@ -174,7 +201,7 @@ impl Work {
             Self::Swap(swapping) => Some(&mut swapping.flight),
             Self::Fill(filling) => Some(&mut filling.flight),
             Self::Zero(zeroing) => Some(&mut zeroing.flight),
-            Self::Answer(_) | Self::Gather(_) | Self::End(_) => None,
+            Self::Answer(_) | Self::Gather(_) | Self::Eject | Self::End(_) => None,
         }
     }
 
@@ -205,18 +232,19 @@ impl Work {
             Self::Swap(swapping) => swapping.finish(flight, outcome, size),
             Self::Fill(filling) => filling.finish(flight, &outcome, size),
             Self::Zero(zeroing) => zeroing.finish(flight, &outcome, size),
-            Self::Flush { result, .. } => {
+            Self::Flush { then, .. } => {
                 let medium = Sense::WRITE_ERROR;
-                *result = Some(match outcome {
-                    Ok(_) => Ok(()),
+                *self = match outcome {
+                    Ok(_) => then.take().map_or(Self::End(Ok(())), |then| *then),
                     Err(error @ BlockError::Medium { offset }) => {
                         let lba = offset.checked_div(size.bytes()).unwrap_or(0);
-                        Err(Sense::of_store(error, medium.with_information(lba)))
+                        let sense = Sense::of_store(error, medium.with_information(lba));
+                        Self::End(Err(sense))
                     }
-                    Err(error) => Err(Sense::of_store(error, medium)),
-                });
+                    Err(error) => Self::End(Err(Sense::of_store(error, medium))),
+                };
             }
-            Self::Answer(_) | Self::Gather(_) | Self::End(_) => {}
+            Self::Answer(_) | Self::Gather(_) | Self::Eject | Self::End(_) => {}
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Store {
     pub flushes: usize,
     pub durable_writes: usize,
     pub ops: usize,
-    /// What the next operations fail with.
+    /// What the next operations fail with, other than flushes.
     pub failures: Vec<BlockError>,
 }
 
@@ -49,8 +49,10 @@ impl Store {
 
     pub fn serve(&mut self, op: &BlockOp) -> Result<Segments, BlockError> {
         self.ops += 1;
-        if let Some(error) = self.failures.pop() {
-            return Err(error);
+        if !matches!(op, BlockOp::Flush { .. }) {
+            if let Some(error) = self.failures.pop() {
+                return Err(error);
+            }
         }
         match op {
             BlockOp::Read { offset, length, .. } => {

@@ -278,7 +278,12 @@ fn every_form_of_read_and_write_becomes_an_operation() {
 fn verify_reads_and_tells_nothing_but_errors() {
     let mut unit = unit(5000);
     let verify = [0x2f, 0, 0, 0, 0, 0, 0, 0x0b, 0xb8, 0]; // 3000 blocks: two operations
-    let op = first_op(&mut unit, &verify).unwrap();
+    let flush = first_op(&mut unit, &verify).unwrap();
+    assert!(matches!(flush, BlockOp::Flush { .. }));
+    unit.finish(flush.token(), Ok(Segments::new()));
+    let Some(UnitEvent::Block(op)) = unit.poll() else {
+        panic!()
+    };
     assert!(matches!(
         op,
         BlockOp::Read {
