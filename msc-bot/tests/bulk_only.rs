@@ -725,32 +725,59 @@ fn payloads_are_not_copied() {
 }
 
 #[test]
+fn only_at_high_speed_is_there_another() {
+    for (speed, status) in [
+        (Speed::Full, Status::STALL),
+        (Speed::High, Status::COMPLETED),
+        (Speed::Super, Status::STALL),
+    ] {
+        let mut bench = Bench::at(speed, small());
+        for (kind, length) in [(6, 10), (7, 32)] {
+            let (answer, data) = bench.control([0x80, 6, 0, kind, 0, 0, 64, 0]);
+            assert_eq!(answer, status, "{speed}: descriptor {kind}");
+            let expected = if status == Status::STALL { 0 } else { length };
+            assert_eq!(data.len(), expected, "{speed}: descriptor {kind}");
+        }
+    }
+}
+
+#[test]
 fn descriptors_are_complete_at_every_speed() {
     for speed in [Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus] {
         let options = msc_bot::BotOptions::new(speed)
             .vendor_id(0x1234)
-            .product_id(0x5678);
-        let unit = msc_bot::LogicalUnit::new(small());
-        let device = msc_bot::BotDevice::new(options.serial("SERIAL"), [unit]).unwrap();
-        let all = device.descriptors();
-        all.lint(&mut |finding| panic!("{speed}: {finding}"));
-        let read = all.device().unwrap();
-        assert_eq!((read.vendor_id(), read.product_id()), (0x1234, 0x5678));
-        assert_eq!(
-            all.string(read.serial_string()).unwrap().to_string(),
-            "SERIAL"
-        );
-        assert_eq!(all.bos.is_some(), speed.is_super());
-        assert_eq!(all.qualifier.is_some(), !speed.is_super());
-        assert_eq!(
-            all.other_speed_configurations.len(),
-            usize::from(!speed.is_super())
-        );
-        let configuration = Configuration::parse(&all.configurations[0]).unwrap();
-        assert_eq!(
-            configuration.interface(0, 0).unwrap().endpoints().count(),
-            2
-        );
+            .product_id(0x5678)
+            .serial("SERIAL");
+        let unit = || msc_bot::LogicalUnit::new(small());
+        let bot = msc_bot::BotDevice::new(options.clone(), [unit()]).unwrap();
+        let uas = msc_bot::UasDevice::new(options, [unit()]).unwrap();
+        for (all, settings) in [(bot.descriptors(), 1), (uas.descriptors(), 2)] {
+            let mut findings = Vec::new();
+            all.lint(&mut |finding| findings.push(finding.rule.id()));
+            let expected: &[_] = if speed == Speed::Full {
+                &["full-speed-only"]
+            } else {
+                &[]
+            };
+            assert_eq!(findings, expected, "{speed}");
+            let read = all.device().unwrap();
+            assert_eq!((read.vendor_id(), read.product_id()), (0x1234, 0x5678));
+            assert_eq!(
+                all.string(read.serial_string()).unwrap().to_string(),
+                "SERIAL"
+            );
+            assert_eq!(all.bos.is_some(), speed.is_super());
+            // Only at high speed is there another that it works at, too.
+            assert_eq!(all.qualifier.is_some(), speed == Speed::High);
+            assert_eq!(
+                all.other_speed_configurations.len(),
+                usize::from(speed == Speed::High)
+            );
+            let configuration = Configuration::parse(&all.configurations[0]).unwrap();
+            assert_eq!(configuration.interfaces().count(), settings);
+            let bulk_only = configuration.interface(0, 0).unwrap();
+            assert_eq!(bulk_only.endpoints().count(), 2);
+        }
     }
     let low = msc_bot::BotOptions::new(Speed::Low);
     let unit = msc_bot::LogicalUnit::new(small());

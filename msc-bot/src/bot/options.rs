@@ -152,14 +152,11 @@ impl BotOptions {
         }
         let mut all = DeviceDescriptors::new(self.speed, device.to_bytes(self.speed));
         all.configurations = Vec::from([configuration.to_bytes(self.speed)?.into()]);
-        let other = match self.speed {
-            Speed::Full => Some(Speed::High),
-            Speed::High => Some(Speed::Full),
-            _ => None,
-        };
-        if let Some(other) = other {
+        // One that works at full speed works at no other, and has no qualifier (USB 2.0, 9.6.2):
+        // hosts would look for a faster port.
+        if self.speed == Speed::High {
             all.qualifier = Some(device.to_qualifier_bytes().to_vec().into());
-            let bytes = configuration.to_other_speed_bytes(other)?;
+            let bytes = configuration.to_other_speed_bytes(Speed::Full)?;
             all.other_speed_configurations = Vec::from([bytes.into()]);
         }
         all.bos = build::bos(self.speed).map(Bytes::from_static);

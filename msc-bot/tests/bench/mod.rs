@@ -163,6 +163,11 @@ impl Bench {
         Self::with(BotOptions::new(Speed::High), units)
     }
 
+    /// Of a device at a speed, which no host has configured yet.
+    pub fn at(speed: Speed, options: UnitOptions) -> Self {
+        Self::with(BotOptions::new(speed), vec![options])
+    }
+
     fn with(device: BotOptions, units: Vec<UnitOptions>) -> Self {
         let bytes = |unit: &UnitOptions| usize::try_from(unit.capacity()).unwrap_or(0).min(1 << 24);
         let stores = units
