@@ -56,7 +56,7 @@ guest_command() {
     local memory=$1 cpus=$2
     shift 2
     command=("${QEMU[@]}" -m "$memory" -smp "$cpus" -kernel "$guest/vmlinuz" -initrd "$guest/initrd"
-        -append "console=ttyS0 quiet panic=-1 mitigations=off log_buf_len=8M printk.devkmsg=on $*"
+        -append "$GUEST_KERNEL_WORDS $*"
         -drive "file=$guest/root.ext4,if=none,id=root,format=raw,snapshot=on,cache=unsafe"
         -device virtio-blk-pci,drive=root -device virtio-rng-pci
         -virtfs "local,path=$run,mount_tag=job,security_model=none")

@@ -5,6 +5,9 @@
 # slower than copying by words, while a real CPU is faster by it.
 QEMU=(qemu-system-x86_64 -machine q35,accel=tcg -cpu "${LAB_CPU:-max,-erms,-fsrm}" -nodefaults -display none -no-reboot)
 
+# What the guest's kernel is told. Where the machine is busy the emulated timer comes late, and the kernel, which tests it, gives up.
+GUEST_KERNEL_WORDS='console=ttyS0 quiet panic=-1 mitigations=off no_timer_check log_buf_len=8M printk.devkmsg=on'
+
 # boot_guest QEMU_ARGUMENT...: boots the guest, with devices of the scenario's choice, to run inside/NAME.sh there as a
 # scenario, with the programs under test. Sets machine, and share: a folder that both sides have, /lab in the guest. QEMU's
 # monitor reads monitor.in. As "as=WORD boot_guest ..." it is a machine beside another, and runs inside/NAME-WORD.sh.
@@ -22,7 +25,7 @@ boot_guest() {
     # Held open, or QEMU would wait for somebody to write.
     exec {monitor}<>"monitor$as.in" {monitor_output}<>"monitor$as.out"
     "${QEMU[@]}" -m 1024 -kernel "$LAB_GUEST_IMAGE/vmlinuz" -initrd "$LAB_GUEST_IMAGE/initrd" \
-        -append "console=ttyS0 quiet panic=-1 mitigations=off log_buf_len=8M printk.devkmsg=on" \
+        -append "$GUEST_KERNEL_WORDS" \
         -drive "file=$LAB_GUEST_IMAGE/root.ext4,if=none,id=root,format=raw,snapshot=on,cache=unsafe" \
         -device virtio-blk-pci,drive=root -device virtio-rng-pci \
         -virtfs "local,path=$share,mount_tag=job,security_model=none" \

@@ -19,10 +19,14 @@ while true; do
         -device usb-storage,bus=xhci.0,drive=stick,serial=0123456789AB
     wait_until 300 ended "$machine" || fail "the machine does not end"
     [[ ! -e share/$name/status ]] || break
+    # In a check, or in the recovery from one that failed.
     last=$(tail -n 1 "share/$name/checks")
-    [[ $last == *': ' ]] || fail "QEMU ended without a check: $(tail -n 1 "$LAB_OUT/qemu.log")"
-    fatal+=("${last%: }")
-    report "QEMU ends in \"${last%: }\": $(tail -n 1 "$LAB_OUT/qemu.log")"
+    [[ $last == *': ' || $last == *': FAILED: '* || $last == '  '* ]] ||
+        fail "QEMU ended without a check: $(tail -n 1 "$LAB_OUT/qemu.log")"
+    last=$(grep -E '^[^ ].*: ($|FAILED)' "share/$name/checks" | tail -n 1)
+    last=${last%%: *}
+    fatal+=("$last")
+    report "QEMU ends in \"$last\": $(tail -n 1 "$LAB_OUT/qemu.log")"
     ((${#fatal[@]} < 12)) || break
 done
 cp "share/$name/checks" "$LAB_OUT/"

@@ -1,6 +1,6 @@
-# about: a host without manners on disks of ours, through usbfs; then usb-storage finds the disk as it was
+# about: a host without manners on disks of ours, through usbfs, by packets of each speed, blocks of 512 and 4096; then usb-storage finds the disk as it was
 # tier: fast
-# timeout: 180
+# timeout: 240
 # programs: attach-disk lab-abuse
 # allow-log: reset .*[Ss]peed
 # allow-log: vhci_hcd: (sendmsg failed|urb->status)
@@ -10,11 +10,14 @@ modprobe usb-storage
 head -c 4M /dev/urandom >disk.img
 cp disk.img before.img
 
-for policy in pad stall; do
-    note "what is short: $policy"
-    attach attach-disk disk.img --speed high --short-in "$policy" --serial 0123456789AB
-    lab-abuse "$bus_id" >"$LAB_OUT/$policy" || fail "$policy: $(grep -v ': ok$' "$LAB_OUT/$policy" | head -n 1)"
-    report "$policy: $(tail -n 1 "$LAB_OUT/$policy")"
+for how in pad,512,high stall,512,high pad,4096,high stall,4096,high pad,4096,super stall,512,full; do
+    IFS=, read -r policy block speed <<<"$how"
+    note "what is short: $policy, blocks of $block, $speed speed"
+    attach attach-disk disk.img --speed "$speed" --short-in "$policy" --block-size "$block" --serial 0123456789AB
+    lab-abuse "$bus_id" >"$LAB_OUT/$how" || fail "$how: $(grep -v ': ok$' "$LAB_OUT/$how" | head -n 1)"
+    said=$(tail -n 1 "$LAB_OUT/$how")
+    [[ $said == "blocks of $block, "* ]] || fail "$how: $said"
+    report "$policy: $said"
     # The driver has its interface back.
     wait_until 20 block_device "$bus_id" || fail "no disk after all that"
     udevadm settle

@@ -9,10 +9,9 @@ use nusb::{Device, Endpoint, Interface, MaybeFuture};
 
 /// How long anything may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The packets of bulk endpoints at high speed, and the disk's blocks.
-pub const BLOCK: usize = 512;
 /// Blocks from 1 on whose content is known.
-const KNOWN: u16 = 8;
+pub const KNOWN: u16 = 8;
+const READ_CAPACITY: [u8; 10] = [0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 pub type Outcome<T = ()> = Result<T, String>;
 
@@ -58,7 +57,7 @@ pub enum Phase<'a> {
 }
 
 impl Phase<'_> {
-    fn length(self) -> u32 {
+    pub fn length(self) -> u32 {
         match self {
             Phase::None => 0,
             Phase::In(length) => length,
@@ -89,7 +88,6 @@ impl Claimed {
         };
         let input: Endpoint<Bulk, In> = interface.endpoint(address(0x80)).expect("bulk IN");
         let output = interface.endpoint(address(0)).expect("bulk OUT");
-        assert_eq!(input.max_packet_size(), BLOCK, "a device of high speed");
         Self {
             interface,
             input,
@@ -103,6 +101,11 @@ pub struct Bot {
     /// Only a reset of the port takes it, to claim it anew.
     claimed: Option<Claimed>,
     pub serial: String,
+    /// Of the bulk endpoints.
+    pub packet: usize,
+    /// The disk's blocks: the bytes of one, and the last.
+    pub block: usize,
+    pub last: u32,
     /// What the disk holds from its block 1 on.
     pub known: Vec<u8>,
     tag: u32,
@@ -120,15 +123,24 @@ impl Bot {
             .expect("a device of this bus id");
         let device = info.open().wait().expect("open");
         let serial = info.serial_number().unwrap_or_default().into();
+        let claimed = Claimed::new(&device);
+        let packet = claimed.input.max_packet_size();
         let mut bot = Self {
-            claimed: Some(Claimed::new(&device)),
+            claimed: Some(claimed),
             device,
             serial,
+            packet,
+            block: 0,
+            last: 0,
             known: Vec::new(),
             tag: 0,
         };
         bot.ready().expect("a disk that is ready");
-        let length = usize::from(KNOWN) * BLOCK;
+        let capacity = bot.command(&READ_CAPACITY, Phase::In(8));
+        let capacity = capacity.expect("a capacity").data;
+        let word = |at: usize| u32::from_be_bytes(capacity[at..at + 4].try_into().expect("four"));
+        (bot.last, bot.block) = (word(0), word(4) as usize);
+        let length = usize::from(KNOWN) * bot.block;
         let read = bot.command(&read_10(1, KNOWN), Phase::In(length as u32));
         bot.known = read.expect("a read").data;
         assert_eq!(bot.known.len(), length);
@@ -137,6 +149,17 @@ impl Bot {
 
     pub fn claimed(&mut self) -> &mut Claimed {
         self.claimed.as_mut().expect("a claimed interface")
+    }
+
+    /// The class, subclass and protocol of the device, not of its interface.
+    pub fn device_class(&self) -> (u8, u8, u8) {
+        let device = self.device.device_descriptor();
+        (device.class(), device.subclass(), device.protocol())
+    }
+
+    /// What the disk holds in some of its known blocks, of which the first is 0.
+    pub fn held(&self, from: usize, blocks: usize) -> Vec<u8> {
+        self.known[from * self.block..][..blocks * self.block].to_vec()
     }
 
     /// The next wrapper, with a tag of its own.
@@ -174,9 +197,14 @@ impl Bot {
         self.next()
     }
 
+    /// One packet.
+    pub fn read_packet(&mut self) -> Came {
+        self.read(self.packet)
+    }
+
     /// The same without waiting.
     pub fn ask(&mut self, length: usize) {
-        let buffer = Buffer::new(length.next_multiple_of(BLOCK));
+        let buffer = Buffer::new(length.next_multiple_of(self.packet));
         self.claimed().input.submit(buffer);
     }
 
@@ -220,10 +248,10 @@ impl Bot {
 
     /// The status wrapper, for which a halt is cleared once.
     pub fn csw(&mut self) -> Outcome<Csw> {
-        let mut came = self.read(BLOCK);
+        let mut came = self.read_packet();
         if came.end == End::Stall {
             self.clear_halt_in()?;
-            came = self.read(BLOCK);
+            came = self.read_packet();
         }
         status_of(&came)
     }
@@ -271,9 +299,12 @@ impl Bot {
             },
             Phase::In(length) => {
                 let mut came = self.read(length as usize);
+                if came.data.len() > length as usize {
+                    return Err(format!("{} bytes of {length}", came.data.len()));
+                }
                 if came.end == End::Done && (came.data.len() as u32) < length {
                     // What is short ends with a stall.
-                    came.end = self.read(BLOCK).end;
+                    came.end = self.read_packet().end;
                     if came.end == End::Done {
                         return Err(format!(
                             "{} bytes of {length}, and no stall",
@@ -471,15 +502,17 @@ pub fn status_of(came: &Came) -> Outcome<Csw> {
     })
 }
 
-pub fn read_10(lba: u8, blocks: u16) -> [u8; 10] {
+pub fn read_10(lba: u32, blocks: u16) -> [u8; 10] {
     blocks_10(0x28, lba, blocks)
 }
 
-pub fn write_10(lba: u8, blocks: u16) -> [u8; 10] {
+pub fn write_10(lba: u32, blocks: u16) -> [u8; 10] {
     blocks_10(0x2a, lba, blocks)
 }
 
-fn blocks_10(opcode: u8, lba: u8, blocks: u16) -> [u8; 10] {
-    let [high, low] = blocks.to_be_bytes();
-    [opcode, 0, 0, 0, 0, lba, 0, high, low, 0]
+fn blocks_10(opcode: u8, lba: u32, blocks: u16) -> [u8; 10] {
+    let mut command = [opcode, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    command[2..6].copy_from_slice(&lba.to_be_bytes());
+    command[7..9].copy_from_slice(&blocks.to_be_bytes());
+    command
 }

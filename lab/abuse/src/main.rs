@@ -1,6 +1,7 @@
 //! What no driver of a kernel does to a Bulk-Only disk: wrappers that are not valid, resets and
 //! halts in every phase, data phases that host and disk do not agree on. The checks follow the
-//! tests of the USB-IF for the class, and go beyond. After each the disk must work.
+//! tests of the USB-IF for the class, and go beyond. After each the disk must work, and hold what it
+//! held.
 //!
 //! `lab-abuse BUS-ID [CHECK...]` takes the disk from its driver, prints a line for each check, those
 //! named left out, and gives the disk back. The exit status is 1 if a check failed.
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{} checks, {failed} failed", checks.len());
+    let (block, packet) = (bot.block, bot.packet);
+    let count = checks.len();
+    println!("blocks of {block}, packets of {packet}: {count} checks, {failed} failed");
     ExitCode::from(u8::from(failed > 0))
 }
