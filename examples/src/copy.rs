@@ -121,8 +121,6 @@ impl DiskCopy {
         HostError: From<StreamError<D::Error>>,
     {
         let image = RawImage::open(&self.file, Access::ReadOnly).map_err(Failure::mistake)?;
-        // What is there already is compared here.
-        let image = image.copying();
         let length = image.size();
         let failed = |error| interrupted(peer, &error, 0);
         let mut host = open().map_err(failed)?;

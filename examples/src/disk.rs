@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use msc_bot::{BlockError, BlockOp, BotDevice, Lun, MassStorage, MediumEvent};
 use rustix::io::Errno;
+use usb_descriptors::Speed;
 use usb_transfer::{Frame, Function, FunctionEvent, Segments, Transfer, TransferId};
 
 use crate::{Local, Store};
@@ -21,6 +22,9 @@ pub struct Disk<S: Store, D: MassStorage = BotDevice> {
     device: D,
     /// One for each unit.
     slots: Vec<Slot<S>>,
+    /// What is read may be pages of a file: it leaves in pieces that nobody copies. At full speed
+    /// a host may take it packet by packet.
+    lends: bool,
     /// The operation that waits until what is complete has left.
     next: Option<BlockOp>,
     /// The device has nothing to tell and nothing to ask, until somebody calls it.
@@ -34,10 +38,17 @@ struct Slot<S> {
     store: Option<S>,
     /// Written to since the last flush.
     dirty: bool,
-    /// Why a flush failed of which nobody has heard. After a failure the kernel takes what it lost
-    /// for written, and the next flush succeeds.
-    untold: Option<io::Error>,
+    lost: Option<Loss>,
     locked: bool,
+}
+
+/// Why a flush failed. After a failure the kernel takes what it lost for written, and the next flush
+/// succeeds: so it is kept until both sides have heard of it.
+#[derive(Debug)]
+struct Loss {
+    error: io::Error,
+    /// The host has: it may write all of it once more, but nobody here can know.
+    is_told: bool,
 }
 
 /// Who is told of what hosts do with the medium.
@@ -61,6 +72,7 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
     #[must_use]
     pub fn with_stores(device: D, stores: impl IntoIterator<Item = S>) -> Self {
         Self {
+            lends: device.descriptors().speed > Speed::Full,
             device,
             slots: stores.into_iter().map(Slot::of).collect(),
             next: None,
@@ -87,6 +99,12 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
         slot.store.as_ref()
     }
 
+    /// Where a unit lies, to be asked something; what is changed there is not told to the host.
+    pub fn store_mut(&mut self, lun: Lun) -> Option<&mut S> {
+        let slot = self.slots.get_mut(usize::from(lun.get()))?;
+        slot.store.as_mut()
+    }
+
     /// Whether the host wants the medium of a unit to stay.
     #[must_use]
     pub fn is_locked(&self, lun: Lun) -> bool {
@@ -104,6 +122,19 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
         }
     }
 
+    /// The store of a unit has so many blocks by now, which the host is told.
+    pub fn resize(&mut self, lun: Lun, blocks: u64) {
+        self.device.resize(lun, blocks);
+        self.quiet = false;
+    }
+
+    /// Lets nothing be written to the medium of a unit from now on, or lets it again; the host is
+    /// told. What its store takes is for others to know.
+    pub fn write_protect(&mut self, lun: Lun, read_only: bool) {
+        self.device.write_protect(lun, read_only);
+        self.quiet = false;
+    }
+
     /// Takes the store out of a unit: commands that use it end, what was written is flushed, and
     /// only then is the store let go.
     ///
@@ -119,35 +150,32 @@ impl<S: Store, D: MassStorage> Disk<S, D> {
         let Some(slot) = self.slots.get_mut(usize::from(lun.get())) else {
             return Ok(());
         };
-        let flushed = slot.flush();
+        let ended = slot.end();
         slot.store = None;
         slot.dirty = false;
-        flushed
+        ended
     }
 
     /// Flushes what was written since the last flush.
     ///
     /// # Errors
-    /// A store may have lost some of it.
+    /// A store may have lost some of what was written, now or before, whatever its host knows of
+    /// that.
     pub fn close(mut self) -> io::Result<()> {
-        self.flush()
+        self.end()
     }
 
-    /// Flushes what was written since the last flush; the disk goes on.
-    ///
-    /// # Errors
-    /// A store may have lost some of it.
-    pub fn flush(&mut self) -> io::Result<()> {
+    fn end(&mut self) -> io::Result<()> {
         // All of them, and the first error.
-        let flushed = self.slots.iter_mut().map(Slot::flush);
-        flushed.fold(Ok(()), io::Result::and)
+        let ended = self.slots.iter_mut().map(Slot::end);
+        ended.fold(Ok(()), io::Result::and)
     }
 
     fn execute(&mut self, op: BlockOp) {
         let token = op.token();
         let slot = self.slots.get_mut(usize::from(op.lun().get()));
         let result = match slot {
-            Some(slot) => slot.execute(op),
+            Some(slot) => slot.execute(op, self.lends),
             None => Err(BlockError::Hardware),
         };
         self.device.finish(token, result);
@@ -159,32 +187,63 @@ impl<S: Store> Slot<S> {
         Self {
             store: Some(store),
             dirty: false,
-            untold: None,
+            lost: None,
             locked: false,
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        let untold = self.untold.take();
-        if let Some(store) = self.store.as_mut().filter(|_| self.dirty) {
-            store.flush()?;
-            self.dirty = false;
+    fn flush(&mut self) {
+        let Some(store) = self.store.as_mut().filter(|_| self.dirty) else {
+            return;
+        };
+        match store.flush() {
+            Ok(()) => self.dirty = false,
+            Err(error) => {
+                let is_told = false;
+                self.lost = Some(Loss { error, is_told });
+            }
         }
-        untold.map_or(Ok(()), Err)
     }
 
-    fn execute(&mut self, op: BlockOp) -> Result<Segments, BlockError> {
+    /// Flushes for the host, which hears of each loss once; `offset` is of what it has written last.
+    fn flush_and_tell(&mut self, offset: Option<u64>) -> Result<(), BlockError> {
+        self.flush();
+        match &mut self.lost {
+            Some(lost) if !lost.is_told => {
+                lost.is_told = true;
+                Err(block_error(&lost.error, offset))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Flushes for this side.
+    fn end(&mut self) -> io::Result<()> {
+        self.flush();
+        self.lost.take().map_or(Ok(()), |lost| Err(lost.error))
+    }
+
+    fn execute(&mut self, op: BlockOp, lends: bool) -> Result<Segments, BlockError> {
         let Some(store) = &mut self.store else {
             return Err(BlockError::Hardware);
         };
         let (offset, result) = match op {
-            BlockOp::Read { offset, length, .. } => {
-                let read = store.read(offset, length).map(Segments::from);
+            BlockOp::Read {
+                offset,
+                length,
+                inspected,
+                ..
+            } => {
+                let read = if lends && !inspected {
+                    store.read_to_send(offset, length)
+                } else {
+                    store.read(offset, length)
+                };
                 let place = match read {
                     Ok(_) => offset,
                     Err(_) => first_bad(store, offset, length),
                 };
-                (Some(place), read)
+                (place, read.map(Segments::from))
             }
             BlockOp::Write {
                 offset,
@@ -193,11 +252,11 @@ impl<S: Store> Slot<S> {
                 ..
             } => {
                 self.dirty = true;
-                let mut result = store.write(offset, &data);
+                let result = store.write(offset, &data);
                 if durable && result.is_ok() {
-                    result = self.flush();
+                    return self.flush_and_tell(Some(offset)).map(|()| Segments::new());
                 }
-                (Some(offset), result.map(|()| Segments::new()))
+                (offset, result.map(|()| Segments::new()))
             }
             BlockOp::Zero {
                 offset,
@@ -207,11 +266,11 @@ impl<S: Store> Slot<S> {
             } => {
                 self.dirty = true;
                 let result = store.zero(offset, length, discard);
-                (Some(offset), result.map(|()| Segments::new()))
+                (offset, result.map(|()| Segments::new()))
             }
-            BlockOp::Flush { .. } => (None, self.flush().map(|()| Segments::new())),
+            BlockOp::Flush { .. } => return self.flush_and_tell(None).map(|()| Segments::new()),
         };
-        result.map_err(|error| block_error(&error, offset))
+        result.map_err(|error| block_error(&error, Some(offset)))
     }
 }
 
@@ -259,8 +318,7 @@ impl<S: Store, D: MassStorage> Function for Disk<S, D> {
             self.execute(op);
         }
         for slot in &mut self.slots {
-            // The host's next flush tells, or `close`.
-            slot.untold = slot.flush().err();
+            slot.flush();
         }
     }
 
@@ -296,13 +354,13 @@ impl<S: Store, D: MassStorage> Function for Disk<S, D> {
 
 impl<S: Store + Send, D: MassStorage + Send> Local for Disk<S, D> {
     fn close(&mut self) -> io::Result<()> {
-        self.flush()
+        self.end()
     }
 }
 
 impl<S: Store, D: MassStorage> Drop for Disk<S, D> {
     fn drop(&mut self) {
         // Who wants to know calls `close`.
-        let _ = self.flush();
+        let _ = self.end();
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lexopt::{Parser, ValueExt};
 use msc_bot::{
-    BlockSize, BotDevice, BotError, BotOptions, LogicalUnit, MassStorage, ShortIn, UasDevice,
+    BlockSize, BotDevice, BotError, BotOptions, LogicalUnit, Lun, MassStorage, ShortIn, UasDevice,
     UnitOptions,
 };
 use usb_descriptors::Speed;
@@ -231,9 +231,20 @@ impl DiskOptions {
         Ok(LogicalUnit::new(options))
     }
 
-    /// Bytes in a block of a unit.
+    /// What of the images is left out, a line for each of which something is.
     #[must_use]
-    pub fn block_size_of(&self, unit: &UnitImage, image: &RawImage) -> BlockSize {
+    pub fn left_out(&self, disk: &ImageDisk) -> Vec<String> {
+        let units = self.units.iter().zip(disk.device().units()).enumerate();
+        let lines = units.filter_map(|(number, (image, unit))| {
+            let lun = u8::try_from(number).ok().and_then(Lun::new)?;
+            let rest = left_over(disk.store(lun)?, unit.options().block_size())?;
+            Some(format!("{}: {rest}", image.path.display()))
+        });
+        lines.collect()
+    }
+
+    /// Bytes in a block of a unit.
+    fn block_size_of(&self, unit: &UnitImage, image: &RawImage) -> BlockSize {
         if unit.cdrom {
             BlockSize::BYTES_2048
         } else {
@@ -256,6 +267,12 @@ pub(crate) fn blocks_of(
         )));
     }
     Ok(size / block)
+}
+
+/// What of an image is left out, in words: less than a block at its end.
+pub(crate) fn left_over(image: &RawImage, block_size: BlockSize) -> Option<String> {
+    let rest = image.size() % u64::from(block_size.get());
+    (rest > 0).then(|| format!("the last {rest} bytes are less than a block and left out"))
 }
 
 fn block_size(bytes: &str) -> Result<BlockSize, &'static str> {

@@ -39,10 +39,10 @@ pub enum ImageError {
     /// The file or its file system is write protected, or belongs to somebody else.
     #[error("{0}: cannot be written")]
     WriteProtected(PathBuf),
-    /// Another process has it open in a way that does not go together with this one.
-    #[error("{0}: in use by another process")]
+    /// It is open already in a way that does not go together with this one.
+    #[error("{0}: in use by another process or unit")]
     InUse(PathBuf),
-    /// A block device that is mounted, or part of something, or in use by another process.
+    /// A block device that is mounted, or part of something, or in use by another process or unit.
     #[error("{0}: mounted or in use")]
     Claimed(PathBuf),
     /// Anything else.
@@ -57,16 +57,16 @@ pub enum ImageError {
 
 /// A RAW disk image.
 ///
-/// Long reads are answered with the pages of the file itself, mapped, so that the only copy is the
-/// one into the socket. The kernel is asked to fetch them first. Where that fails, and for short
-/// reads, they are copied into buffers that are used again and again. So an error of the disk, or
-/// a file that somebody has cut short, is an error of one read or of the socket's.
-/// (What lies behind the end of a file that was cut short, but in its last page, reads as zeros.)
+/// Long reads that are only to be sent are answered with the pages of the file itself, mapped, so
+/// that the only copy is the one into the socket. The kernel is asked to fetch them first. Where
+/// that fails, and for short reads, they are copied into buffers that are used again and again, as
+/// are those that somebody looks at. So an error of the disk, or a file that somebody has cut short,
+/// is an error of one read or of the socket's. (What lies behind the end of a file that was cut
+/// short, but in its last page, reads as zeros.)
 ///
 /// What is mapped is for the system alone: a process that looks at the bytes itself, of a file that
-/// was cut short since they were read, is ended by SIGBUS. Who looks at them, or sends them in
-/// pieces that are [copied](usb_transfer::TxQueue::COPY_BELOW), reads a [`copying`](Self::copying)
-/// image.
+/// was cut short since they were read, is ended by SIGBUS. That is why they are not for whom sends
+/// them in pieces that are [copied](usb_transfer::TxQueue::COPY_BELOW).
 ///
 /// A file is locked with `flock`: many may read it, or one may write it. A block device is opened
 /// with `O_EXCL` (open(2)): while it is, nothing on it can be mounted, and it has no other user that
@@ -78,8 +78,7 @@ pub struct RawImage {
     /// Of a block device.
     device_block: Option<BlockSize>,
     pool: Pool,
-    /// `None`: everything is copied.
-    windows: Option<Windows>,
+    windows: Windows,
 }
 
 /// Bytes of a read from which fetching pages costs less than copying them: measured, one page.
@@ -172,7 +171,7 @@ impl RawImage {
     }
 
     fn with_length(file: File, length: u64) -> Self {
-        let windows = Some(Windows::new(&file, length));
+        let windows = Windows::new(&file, length);
         Self {
             file,
             length,
@@ -180,13 +179,6 @@ impl RawImage {
             pool: Pool::default(),
             windows,
         }
-    }
-
-    /// Copies what is read, whatever its length.
-    #[must_use]
-    pub fn copying(mut self) -> Self {
-        self.windows = None;
-        self
     }
 
     /// The same open file once more, under the same lock, to look at.
@@ -203,10 +195,34 @@ impl RawImage {
         self.device_block.unwrap_or(BlockSize::BYTES_512)
     }
 
-    /// Its size in bytes when it was opened.
+    /// Its size in bytes when it was opened, or looked at again.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.length
+    }
+
+    /// Looks how large it is by now, and gives its size.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn look_again(&mut self) -> io::Result<u64> {
+        let length = self.file.seek(SeekFrom::End(0))?;
+        if length != self.length {
+            self.length = length;
+            self.windows = Windows::new(&self.file, length);
+        }
+        Ok(length)
+    }
+
+    /// Whether a path leads to it.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let identity = |metadata: &fs::Metadata| match self.device_block {
+            Some(_) => (metadata.file_type().is_block_device(), metadata.rdev(), 0),
+            None => (metadata.is_file(), metadata.dev(), metadata.ino()),
+        };
+        let (here, there) = (self.file.metadata(), fs::metadata(path));
+        here.is_ok_and(|here| there.is_ok_and(|there| identity(&here) == identity(&there)))
     }
 }
 
@@ -214,10 +230,6 @@ impl Store for RawImage {
     fn read(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
         let length = length as usize;
         let file = &self.file;
-        let windows = self.windows.as_mut().filter(|_| length >= MAPPED_FROM);
-        if let Some(bytes) = windows.and_then(|windows| windows.read(file, offset, length)) {
-            return Ok(bytes);
-        }
         let buffer = self.pool.buffer(length);
         while buffer.len() < length {
             let at = offset + buffer.len() as u64;
@@ -229,6 +241,18 @@ impl Store for RawImage {
             }
         }
         Ok(buffer.split().freeze())
+    }
+
+    fn read_to_send(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
+        let mapped = if length as usize >= MAPPED_FROM {
+            self.windows.read(&self.file, offset, length as usize)
+        } else {
+            None
+        };
+        match mapped {
+            Some(bytes) => Ok(bytes),
+            None => self.read(offset, length),
+        }
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -248,9 +272,7 @@ impl Store for RawImage {
             Err(Errno::INVAL) if self.device_block.is_some() => self.write_zeros(offset, length),
             result => {
                 result?;
-                if let Some(windows) = &mut self.windows {
-                    windows.punched(&(offset..offset + length));
-                }
+                self.windows.punched(&(offset..offset + length));
                 Ok(())
             }
         }

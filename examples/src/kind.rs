@@ -238,6 +238,8 @@ fn read_ids(text: &str) -> Result<(u16, u16), &'static str> {
 pub struct Offered {
     /// What it is, for people.
     pub name: String,
+    /// What they may not expect of it, line by line.
+    pub notes: Vec<String>,
     source: Source,
 }
 
@@ -253,6 +255,7 @@ impl Offered {
     pub fn local(name: String, device: LocalDevice) -> Self {
         Self {
             name,
+            notes: Vec::new(),
             source: Source::Local(Box::new(device)),
         }
     }
@@ -262,6 +265,7 @@ impl Offered {
     pub fn physical(device: Physical) -> Self {
         Self {
             name: device.plugged().to_string(),
+            notes: Vec::new(),
             source: Source::Physical(Box::new(device)),
         }
     }
@@ -327,11 +331,15 @@ impl std::fmt::Debug for Offered {
 fn disk(wanted: &Wanted) -> Result<Offered, Failure> {
     let disk = wanted.disk.open()?;
     let descriptors = disk.device().descriptors().clone();
+    let notes = wanted.disk.left_out(&disk);
     let names = wanted.disk.units.iter();
     let names = names.map(|unit| unit.path.display().to_string());
     let name = names.collect::<Vec<_>>().join(", ");
     let device = LocalDevice::new(descriptors, disk, Sleeper::new());
-    Ok(Offered::local(name, device))
+    Ok(Offered {
+        notes,
+        ..Offered::local(name, device)
+    })
 }
 
 fn keyboard(wanted: &Wanted) -> Result<Offered, Failure> {
@@ -362,6 +370,7 @@ fn relay(wanted: &Wanted) -> Result<Offered, Failure> {
         .map_err(|error| Failure::Failed(format!("{address}: {error}")))?;
     Ok(Offered {
         name,
+        notes: Vec::new(),
         source: Source::Relay(Box::new(relay)),
     })
 }

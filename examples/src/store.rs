@@ -12,6 +12,15 @@ pub trait Store {
     /// Not all of them could be read.
     fn read(&mut self, offset: u64, length: u32) -> io::Result<Bytes>;
 
+    /// Reads them for the system to send, and for nobody here to look at: they may be pages of a
+    /// file, which somebody else can cut short.
+    ///
+    /// # Errors
+    /// Not all of them could be read.
+    fn read_to_send(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
+        self.read(offset, length)
+    }
+
     /// Writes all of `data`; later reads see it.
     ///
     /// # Errors
@@ -34,6 +43,9 @@ pub trait Store {
 impl<S: Store + ?Sized> Store for &mut S {
     fn read(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
         (**self).read(offset, length)
+    }
+    fn read_to_send(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
+        (**self).read_to_send(offset, length)
     }
     fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         (**self).write(offset, data)

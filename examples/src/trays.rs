@@ -1,10 +1,8 @@
 //! The media of a disk, changed while a host uses it, as somebody at this side says.
 
-use std::fmt::Write as _;
+use msc_bot::{BlockSize, LogicalUnit, Lun, MassStorage as _};
 
-use msc_bot::{Lun, MassStorage as _};
-
-use crate::disk_options::blocks_of;
+use crate::disk_options::{blocks_of, left_over};
 use crate::{Access, DiskOptions, Failure, ImageDisk, UnitImage};
 
 /// What is in the units of a disk, and the commands that change it.
@@ -39,6 +37,9 @@ Commands, one a line, after a number if it is not of unit 0, such as 2 eject:
   eject                 take the image out, unless the host has locked it
   remove                take it out whatever the host says
   insert IMAGE[,ro]     put an image in, instead of the one before, unless the host has locked that
+  resize                look again how large the image is, that was made longer or shorter
+  protect               let nothing be written from now on
+  unprotect             let it be written again, unless it was put in with ,ro
 An image that is taken out was flushed. Each command is answered by what is in the unit, or by a
 line that begins with error.
 ";
@@ -78,7 +79,16 @@ line that begins with error.
             ("insert", image) if !image.is_empty() => {
                 self.put_in(lun, UnitImage::parse(image.trim().as_ref()), disk)?;
             }
-            _ => return Err("a command is status, eject, remove or insert IMAGE".into()),
+            ("resize", "") => self.resize(lun, disk)?,
+            ("protect", "") => self.write_protect(lun, disk, true)?,
+            ("unprotect", "") => self.write_protect(lun, disk, false)?,
+            _ => {
+                return Err(
+                    "a command is status, eject, remove, insert IMAGE, resize, protect \
+                            or unprotect"
+                        .into(),
+                );
+            }
         }
         Ok(self.status(lun, disk))
     }
@@ -102,14 +112,30 @@ line that begins with error.
             (false, true) => return Err("the unit is not a drive for CDs".into()),
             (false, false) => image,
         };
-        let Some(unit) = disk.device().units().get(at) else {
-            return Err("there is no such unit".into());
-        };
-        let block_size = unit.options().block_size();
-        let store = image.open().map_err(Failure::into_text)?;
-        let blocks = blocks_of(&image.path, &store, block_size).map_err(Failure::into_text)?;
+        let block_size = block_size(lun, disk)?;
+        // The same once more cannot be opened before it is let go: perhaps to be written now.
+        let is_again = disk
+            .store(lun)
+            .is_some_and(|store| store.is_at(&image.path));
+        let mut flushed = Ok(());
+        if is_again {
+            flushed = self.take_out(lun, disk, false);
+            if disk.store(lun).is_some() {
+                return flushed;
+            }
+        }
+        let opened = image.open().and_then(|store| {
+            let blocks = blocks_of(&image.path, &store, block_size)?;
+            Ok((store, blocks))
+        });
+        let (store, blocks) = opened.map_err(|failure| {
+            let left = if is_again { "; the unit is empty" } else { "" };
+            failure.into_text() + left
+        })?;
         // The one before stays if there is anything wrong with the new one.
-        let flushed = self.take_out(lun, disk, false);
+        if !is_again {
+            flushed = self.take_out(lun, disk, false);
+        }
         if disk.store(lun).is_none() {
             let read_only = image.access == Access::ReadOnly;
             disk.insert(lun, store, blocks, read_only);
@@ -120,25 +146,62 @@ line that begins with error.
         flushed
     }
 
-    fn status(&self, lun: Lun, disk: &ImageDisk) -> String {
-        let at = usize::from(lun.get());
-        let mut line = format!("unit {lun}: ");
-        let Some(image) = self.images.get(at).and_then(Option::as_ref) else {
-            return line + "empty\n";
-        };
-        let _ = write!(line, "{}", image.path.display());
-        let unit = disk.device().units().get(at);
-        let states = [
-            (image.access == Access::ReadOnly, ", read-only"),
-            (disk.is_locked(lun), ", locked by the host"),
-            (
-                unit.is_some_and(|unit| !unit.has_medium()),
-                ", ejected by the host",
-            ),
-        ];
-        for (_, text) in states.iter().filter(|(is_so, _)| *is_so) {
-            line += text;
-        }
-        line + "\n"
+    fn image(&self, lun: Lun) -> Result<&UnitImage, Refusal> {
+        let image = self.images.get(usize::from(lun.get()));
+        let image = image.and_then(Option::as_ref);
+        image.ok_or_else(|| "the unit is empty".into())
     }
+
+    fn resize(&self, lun: Lun, disk: &mut ImageDisk) -> Result<(), Refusal> {
+        let path = &self.image(lun)?.path;
+        let block_size = block_size(lun, disk)?;
+        let store = disk.store_mut(lun).ok_or("the unit is empty")?;
+        let failed = |error| format!("{}: {error}", path.display());
+        store.look_again().map_err(failed)?;
+        let blocks = blocks_of(path, store, block_size).map_err(Failure::into_text)?;
+        disk.resize(lun, blocks);
+        Ok(())
+    }
+
+    fn write_protect(
+        &self,
+        lun: Lun,
+        disk: &mut ImageDisk,
+        read_only: bool,
+    ) -> Result<(), Refusal> {
+        let UnitImage { path, access, .. } = self.image(lun)?;
+        if *access == Access::ReadOnly && !read_only {
+            let path = path.display();
+            return Err(format!(
+                "{path} was opened only to be read: insert it without ,ro"
+            ));
+        }
+        disk.write_protect(lun, read_only);
+        Ok(())
+    }
+
+    fn status(&self, lun: Lun, disk: &ImageDisk) -> String {
+        let (Ok(image), Some(unit)) = (self.image(lun), unit(lun, disk)) else {
+            return format!("unit {lun}: empty\n");
+        };
+        let rest = disk.store(lun);
+        let rest = rest.and_then(|store| left_over(store, unit.options().block_size()));
+        let states = [
+            unit.options().is_read_only().then(|| ", read-only".into()),
+            disk.is_locked(lun).then(|| ", locked by the host".into()),
+            (!unit.has_medium()).then(|| ", ejected by the host".into()),
+            rest.map(|rest| format!(", {rest}")),
+        ];
+        let states: String = states.into_iter().flatten().collect();
+        format!("unit {lun}: {}{states}\n", image.path.display())
+    }
+}
+
+fn unit(lun: Lun, disk: &ImageDisk) -> Option<&LogicalUnit> {
+    disk.device().units().get(usize::from(lun.get()))
+}
+
+fn block_size(lun: Lun, disk: &ImageDisk) -> Result<BlockSize, Refusal> {
+    let unit = unit(lun, disk).ok_or("there is no such unit")?;
+    Ok(unit.options().block_size())
 }

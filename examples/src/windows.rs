@@ -26,8 +26,9 @@ use rustix::io::{Errno, retry_on_intr};
 /// Where files live in memory (tmpfs), a mapped hole becomes memory as soon as it is looked at. So
 /// there what has holes when it is first read is not mapped.
 ///
-/// Looked at are only pieces that are too short to be sent by reference (below 256 bytes, in which
-/// no known host takes a long read).
+/// Nobody here looks at them, but where they are sent in pieces too short to go by reference (below
+/// 256 bytes): in those no known host takes a long read above full speed, and at full speed a
+/// [`Disk`](crate::Disk) does not map.
 #[derive(Debug)]
 pub(crate) struct Windows {
     file_size: u64,

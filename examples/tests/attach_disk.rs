@@ -189,7 +189,7 @@ fn what_is_no_image_is_refused() {
 fn an_image_in_use_is_refused() {
     let folder = Folder::new("in-use");
     let path = folder.image(1024);
-    let message = format!("{}: in use by another process", path.display());
+    let message = format!("{}: in use by another process or unit", path.display());
     let writer = RawImage::open(&path, Access::ReadWrite).unwrap();
     expect_error(&attach_disk([&path]), &message);
     expect_error(

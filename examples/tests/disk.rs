@@ -23,8 +23,10 @@ use msc_bot::{
     BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, Lun, ScsiError, UnitOptions,
 };
 use rustix::io::Errno;
-use usb_descriptors::Speed;
-use usb_transfer::{Frame, Frontend, Function, FunctionEvent, HostEvent, Segments, exchange};
+use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+use usb_transfer::{
+    Frame, Frontend, Function, FunctionEvent, HostEvent, Segments, Transfer, TransferId, exchange,
+};
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);
@@ -64,7 +66,8 @@ fn an_image_keeps_what_is_written() {
     for discard in [true, false] {
         image.write(0, &vec![9; 200_000]).unwrap();
         image.zero(512, 150_000, discard).unwrap();
-        let after = image.read(0, 200_000).unwrap();
+        let after = image.read_to_send(0, 200_000).unwrap();
+        assert_eq!(after, image.read(0, 200_000).unwrap());
         assert!(
             after[..512]
                 .iter()
@@ -89,14 +92,14 @@ fn a_large_sparse_image_is_read_anywhere() {
     for (edge, byte) in edges.zip(1..) {
         image.write(edge + 600, &vec![byte; 100_000]).unwrap();
         for (offset, length) in [(edge, 512), (edge, 200_000), (edge.max(4096) - 4096, 8192)] {
-            let data = image.read(offset, length).unwrap();
+            let data = image.read_to_send(offset, length).unwrap();
             assert_eq!(data.len(), length as usize);
             let expected = |at: u64| (edge + 600..edge + 100_600).contains(&at);
             let mut bytes = (offset..).zip(&data);
             assert!(bytes.all(|(at, found)| *found == if expected(at) { byte } else { 0 }));
         }
     }
-    assert!(image.read(size - 4096, 8192).is_err());
+    assert!(image.read_to_send(size - 4096, 8192).is_err());
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn reading_takes_no_space() {
     let used = || file.metadata().unwrap().blocks();
     let before = used();
     for offset in (0..32 << 20).step_by(512 << 10) {
-        let data = image.read(offset, 512 << 10).unwrap();
+        let data = image.read_to_send(offset, 512 << 10).unwrap();
         let expected = if offset >> 20 == 9 { 7 } else { 0 };
         assert!(data.iter().all(|byte| *byte == expected), "{offset}");
     }
@@ -126,7 +129,7 @@ fn reading_takes_no_space() {
     image.zero(9 << 20, 1 << 20, true).unwrap();
     let empty = used();
     assert!(empty < before);
-    let data = image.read(9 << 20, 1 << 20).unwrap();
+    let data = image.read_to_send(9 << 20, 1 << 20).unwrap();
     assert!(data.iter().all(|byte| *byte == 0));
     assert_eq!(used(), empty);
 }
@@ -144,17 +147,22 @@ fn an_image_that_became_shorter_is_an_error_of_the_read() {
         .unwrap();
     assert_eq!(image.read(4096, 904).unwrap().len(), 904);
     for (offset, length) in [(4096, 905), (4096, 8192), (8192, 512), (65536, 500_000)] {
-        let error = image.read(offset, length).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        for error in [
+            image.read(offset, length).unwrap_err(),
+            image.read_to_send(offset, length).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
     }
-    assert_eq!(image.read(0, 4096).unwrap().len(), 4096, "and of no other");
+    let before = image.read_to_send(0, 4096).unwrap();
+    assert_eq!(before.len(), 4096, "and of no other");
 }
 
 #[test]
-fn a_copied_read_outlives_the_file() {
+fn what_is_not_only_sent_outlives_the_file() {
     let folder = Folder::new("copied");
     let path = folder.image("image", 1 << 20);
-    let mut image = RawImage::open(&path, Access::ReadOnly).unwrap().copying();
+    let mut image = RawImage::open(&path, Access::ReadOnly).unwrap();
     let data = image.read(0, 1 << 20).unwrap();
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(0).unwrap();
@@ -240,6 +248,7 @@ struct Moody(Rc<RefCell<Mood>>);
 #[derive(Default)]
 struct Mood {
     error: Option<io::Error>,
+    no_flush: bool,
     asked: String,
 }
 
@@ -263,6 +272,9 @@ impl Store for Moody {
         self.ask('z')
     }
     fn flush(&mut self) -> io::Result<()> {
+        if self.0.borrow().no_flush {
+            return Err(Errno::IO.into());
+        }
         self.ask('f')
     }
 }
@@ -354,6 +366,69 @@ fn what_was_written_is_flushed_whoever_ends() {
         "a flush that failed is told, though it succeeds when it is tried again"
     );
     assert_eq!(asked(), "f");
+}
+
+#[test]
+fn what_a_host_was_told_to_be_lost_is_lost_here_too() {
+    for durable in [false, true] {
+        let store = Moody::default();
+        let options = UnitOptions::new(BlockSize::BYTES_512, 64).write_cache(!durable);
+        let device = BotDevice::new(BotOptions::new(Speed::Super), [LogicalUnit::new(options)]);
+        let mut disk = Disk::new(device.unwrap(), store.clone());
+        let mut host = Initiator::new(disk.device().descriptors()).unwrap();
+        if durable {
+            store.0.borrow_mut().no_flush = true;
+            host.write(0, vec![1; 512].into());
+        } else {
+            host.write(0, vec![1; 512].into());
+            result(&mut host, &mut disk).unwrap();
+            store.0.borrow_mut().no_flush = true;
+            host.flush();
+        }
+        assert!(result(&mut host, &mut disk).is_err());
+        store.0.borrow_mut().no_flush = false;
+        host.flush();
+        assert!(result(&mut host, &mut disk).is_ok(), "it was told");
+        disk.reset();
+        assert!(disk.close().is_err());
+    }
+}
+
+/// The host's bytes are compared with pages that are gone, unless they were copied: the process
+/// ends then.
+#[test]
+fn what_is_compared_outlives_the_file() {
+    let folder = Folder::new("compared");
+    let path = folder.image("image", 1 << 20);
+    let image = RawImage::open(&path, Access::ReadWrite).unwrap();
+    let mut disk = Disk::new(device(2048), image);
+    let [bulk_in, bulk_out] = [0x81, 0x02].map(EndpointAddress::from_byte);
+    let id = TransferId::from_u64;
+    // What completes before the disk sleeps.
+    let done = |disk: &mut Disk<RawImage>, transfer| {
+        disk.submit(transfer);
+        let mut done = Vec::new();
+        loop {
+            match disk.poll() {
+                Some(FunctionEvent::Complete(completion)) => done.push(completion.id),
+                None if disk.next_frame().is_none() => return done,
+                Some(_) | None => {}
+            }
+        }
+    };
+    let configure = Transfer::control_in(id(0), SetupPacket::set_configuration(1));
+    assert_eq!(done(&mut disk, configure), [id(0)]);
+    // VERIFY(10) of 64 blocks, with the host's bytes (SBC-3, 5.34).
+    let mut wrapper = b"USBC\x01\0\0\0\0\x80\0\0\0\0\x0a\x2f\x02\0\0\0\0\0\0\x40".to_vec();
+    wrapper.resize(31, 0);
+    let command = Transfer::data_out(id(1), bulk_out, wrapper.into());
+    assert_eq!(done(&mut disk, command), [id(1)]);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(0).unwrap();
+    let data = Transfer::data_out(id(2), bulk_out, vec![0; 64 * 512].into());
+    assert_eq!(done(&mut disk, data), [id(2)]);
+    let status = Transfer::data_in(id(3), bulk_in, 13);
+    assert_eq!(done(&mut disk, status), [id(3)]);
 }
 
 #[test]

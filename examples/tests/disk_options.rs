@@ -234,7 +234,11 @@ impl Bench {
     }
 
     fn read(&mut self) -> Result<Segments, ScsiError> {
-        self.host.read(0, 1);
+        self.read_at(0)
+    }
+
+    fn read_at(&mut self, lba: u64) -> Result<Segments, ScsiError> {
+        self.host.read(lba, 1);
         self.result()
     }
 }
@@ -269,7 +273,12 @@ fn images_are_exchanged_and_the_old_one_is_flushed_and_free() {
             ("2 eject", "there is no such unit"),
             ("99999999999999999999 eject", "there is no such unit"),
             ("insert none.img", "none.img: no such file"),
-            (&format!("insert {a}"), "in use by another process"),
+            (
+                &format!("1 insert {a}"),
+                "in use by another process or unit",
+            ),
+            ("1 unprotect", "insert it without ,ro"),
+            ("protect it", "a command is"),
             (
                 &format!("insert {}", folder.path("small")),
                 "less than one block",
@@ -314,6 +323,106 @@ fn images_are_exchanged_and_the_old_one_is_flushed_and_free() {
             format!("unit 1: {b}\n")
         );
         assert_eq!(bench.read().unwrap().to_bytes()[..], [b'x'; 512]);
+    }
+}
+
+#[test]
+fn the_same_image_is_inserted_again_in_another_way() {
+    let folder = Folder::new("again", &["a.img"]);
+    let a = folder.path("a.img");
+    let mut bench = Bench::new(std::slice::from_ref(&a), false);
+    bench.read().unwrap();
+    bench.host.write(0, vec![b'x'; 512].into());
+    bench.result().unwrap();
+    assert_eq!(bench.obey("eject"), "unit 0: empty\n");
+    for (how, status, may_write) in [
+        ("", "", true),
+        (",ro", ", read-only", false),
+        ("", "", true),
+    ] {
+        let answer = bench.insert(&format!("insert {a}{how}"));
+        assert_eq!(answer, format!("unit 0: {a}{status}\n"));
+        bench.host.write(1, vec![b'y'; 512].into());
+        assert_eq!(bench.result().is_ok(), may_write);
+    }
+    // By another name; and where that does not do, it is out.
+    let link = folder.path("link");
+    std::os::unix::fs::symlink(&a, &link).unwrap();
+    let answer = bench.insert(&format!("insert {link}"));
+    assert_eq!(answer, format!("unit 0: {link}\n"));
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&a)
+        .unwrap()
+        .set_len(100)
+        .unwrap();
+    let words = "100 bytes are less than one block of 512; the unit is empty";
+    let answer = bench.insert(&format!("insert {a}"));
+    assert_eq!(answer, format!("error: {a}: {words}\n"));
+    assert_eq!(bench.obey("status"), "unit 0: empty\n");
+}
+
+#[test]
+fn an_image_grows_shrinks_and_is_protected_while_a_host_uses_it() {
+    for uas in [false, true] {
+        let folder = Folder::new(&format!("changes-{uas}"), &["a.img"]);
+        let a = folder.path("a.img");
+        let mut bench = Bench::new(std::slice::from_ref(&a), uas);
+        let file = fs::OpenOptions::new().append(true).open(&a).unwrap();
+        let status = format!("unit 0: {a}\n");
+        let first = |result: Result<Segments, ScsiError>| result.unwrap().to_bytes()[0];
+        assert_eq!(first(bench.read_at(7)), b'a');
+        assert_eq!(sense(bench.read_at(8)), (5, 0x21));
+        file.set_len(1 << 20).unwrap();
+        assert_eq!(sense(bench.read_at(8)), (5, 0x21), "nobody has looked");
+        assert_eq!(bench.obey("resize"), status);
+        assert_eq!(first(bench.read_at(2047)), 0);
+        // As long as a mapped read.
+        bench.host.read(0, 2048);
+        assert_eq!(bench.result().unwrap().len(), 1 << 20);
+        file.set_len(3000).unwrap();
+        let rest = "the last 440 bytes are less than a block and left out";
+        assert_eq!(bench.obey("resize"), format!("unit 0: {a}, {rest}\n"));
+        assert_eq!(first(bench.read_at(4)), b'a');
+        assert_eq!(sense(bench.read_at(5)), (5, 0x21));
+        file.set_len(511).unwrap();
+        let words = "511 bytes are less than one block of 512";
+        assert_eq!(bench.obey("resize"), format!("error: {a}: {words}\n"));
+        file.set_len(4096).unwrap();
+        assert_eq!(bench.obey("resize"), status);
+
+        assert_eq!(bench.obey("protect"), format!("unit 0: {a}, read-only\n"));
+        bench.host.write(0, vec![b'x'; 512].into());
+        assert_eq!(sense(bench.result()), (7, 0x27));
+        assert_eq!(bench.obey("unprotect"), status);
+        bench.host.write(0, vec![b'y'; 512].into());
+        bench.result().unwrap();
+        assert_eq!(bench.obey("eject"), "unit 0: empty\n");
+        assert_eq!(fs::read(&a).unwrap()[..512], [b'y'; 512]);
+        for command in ["resize", "protect", "unprotect"] {
+            assert_eq!(bench.obey(command), "error: the unit is empty\n");
+        }
+    }
+}
+
+#[test]
+fn each_program_tells_of_a_block_that_is_not_whole() {
+    let folder = Folder::new("rest", &["a.iso"]);
+    let a = folder.path("a.iso");
+    fs::write(&a, [0; 5000]).unwrap();
+    let words = format!("{a}: the last 904 bytes are less than a block and left out\n");
+    let output = run(ATTACH, &[&a, "--cdrom", "--loopback"]);
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("attach-disk: {words}")
+    );
+    for (program, name, place) in [
+        (SERVER, "usbip-server", "--listen=unix:/no/such/folder/x"),
+        (HOST, "usbredir-host", "--connect=unix:/no/such/folder/x"),
+    ] {
+        let output = run(program, &[place, "--cdrom", &a]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with(&format!("{name}: {words}")), "{error}");
     }
 }
 

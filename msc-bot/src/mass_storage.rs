@@ -45,6 +45,12 @@ pub trait MassStorage: Function {
 
     /// Takes the medium out of a unit: [`LogicalUnit::remove`].
     fn remove(&mut self, lun: Lun);
+
+    /// Makes the medium of a unit larger or smaller: [`LogicalUnit::resize`].
+    fn resize(&mut self, lun: Lun, blocks: u64);
+
+    /// Protects the medium of a unit, or no longer: [`LogicalUnit::write_protect`].
+    fn write_protect(&mut self, lun: Lun, read_only: bool);
 }
 
 macro_rules! is_mass_storage {
@@ -70,6 +76,12 @@ macro_rules! is_mass_storage {
             }
             fn remove(&mut self, lun: Lun) {
                 Self::remove(self, lun);
+            }
+            fn resize(&mut self, lun: Lun, blocks: u64) {
+                Self::resize(self, lun, blocks);
+            }
+            fn write_protect(&mut self, lun: Lun, read_only: bool) {
+                Self::write_protect(self, lun, read_only);
             }
         }
     };
@@ -99,5 +111,11 @@ impl<D: MassStorage + ?Sized> MassStorage for Box<D> {
     }
     fn remove(&mut self, lun: Lun) {
         (**self).remove(lun);
+    }
+    fn resize(&mut self, lun: Lun, blocks: u64) {
+        (**self).resize(lun, blocks);
+    }
+    fn write_protect(&mut self, lun: Lun, read_only: bool) {
+        (**self).write_protect(lun, read_only);
     }
 }

@@ -58,8 +58,8 @@ const ABOUT: &str = "
 Standard output tells port, bus id and block device. Ctrl-C, SIGTERM or the end
 of the terminal flushes, detaches and ends.
 
-Exit status: 0 after detaching, or if the loopback found no difference; 1 if it found one;
-2 after an error.";
+Exit status: 0 after detaching, or if the loopback found no difference; 1 if it found one, or if
+something that was written may be lost; 2 after an error.";
 
 const PROGRAM: &str = "attach-disk";
 /// Each request carries it; which one does not matter.
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         Ok(Command::Start(options)) => start(&options),
         Err(error) => Err(Failure::Mistake(format!("{error} (see {PROGRAM} --help)"))),
     };
-    // Exit code 1 is a difference that was found, nothing else.
+    // Exit code 1 is an image that differs from what it should be, nothing else.
     result.unwrap_or_else(|failure| Failure::Mistake(failure.into_text()).report(PROGRAM))
 }
 
@@ -201,23 +201,14 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
         let images = options.disk.units.iter().map(UnitImage::open);
         images.collect::<Result<_, _>>()?
     };
-    for (unit, image) in options.disk.units.iter().zip(&images) {
-        let block_size = options.disk.block_size_of(unit, image);
-        let (path, rest) = (
-            unit.path.display(),
-            image.size() % u64::from(block_size.get()),
-        );
-        if rest != 0 && image.size() > rest {
-            note(format_args!(
-                "{path}: the last {rest} bytes are less than a block and left out"
-            ));
-        }
-    }
     let [first, ..] = &images[..] else {
         return Err(Failure::Mistake("a disk has an image".into()));
     };
     let reference = first.reader().map_err(Failure::failed)?;
     let disk = options.disk.disk(images)?;
+    for line in options.disk.left_out(&disk) {
+        note(line);
+    }
     if !options.loopback {
         match Vhci::open(&options.sysfs) {
             Ok(vhci) => {
@@ -287,10 +278,11 @@ fn attach(options: &Options, vhci: Vhci, mut disk: ImageDisk) -> Result<ExitCode
     let served = run(&mut near, &sleeper, &mut session, &mut disk);
     attachment.gone();
     let flushed = disk.into_device().close();
-    flushed
-        .map_err(|error| Failure::Failed(format!("what was written last may be lost: {error}")))?;
+    if let Err(error) = &flushed {
+        note(format_args!("what was written last may be lost: {error}"));
+    }
     served.map_err(Failure::failed)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(u8::from(flushed.is_err())))
 }
 
 /// Detaches when the host has ejected the media of all units.

@@ -150,6 +150,9 @@ fn serve(options: &Options) -> Result<(), Failure> {
     for (number, wanted) in (1..).zip(&options.devices.wanted) {
         let offered = wanted.open()?;
         let name = offered.name.clone();
+        for line in &offered.notes {
+            note(line);
+        }
         names.push(format!("{}: {name}", server.offer(offered, number)?));
     }
     let stopped = server.clone();

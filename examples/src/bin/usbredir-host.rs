@@ -160,6 +160,9 @@ struct Gift {
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let offered = arguments.device.open()?;
+    for line in &offered.notes {
+        let _ = writeln!(io::stderr(), "{PROGRAM}: {line}");
+    }
     let name = offered.name.clone();
     let mut device = offered.into_local()?;
     let ending = Ending::on_signal(&mut device.sleeper).map_err(Failure::failed)?;

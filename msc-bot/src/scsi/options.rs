@@ -187,6 +187,12 @@ impl UnitOptions {
         self.blocks
     }
 
+    /// Whether writes are refused.
+    #[must_use]
+    pub const fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// Bytes in all.
     #[must_use]
     pub const fn capacity(&self) -> u64 {
