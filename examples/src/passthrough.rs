@@ -20,10 +20,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
 use usb_descriptors::{
-    Direction, EndpointAddress, Recipient, RequestKind, SetupPacket, feature, request,
+    Configuration, EndpointAddress, Recipient, RequestKind, RequestType, SetupPacket, TransferType,
+    feature, request,
 };
 use usb_transfer::{
-    DeviceDescriptors, EndpointMap, Function, FunctionEvent, Kind, Status, Transfer, TransferId,
+    Completion, DeviceDescriptors, EndpointMap, Function, FunctionEvent, Kind, Status, Transfer,
+    TransferId,
 };
 
 pub use host_api::{ClaimError, HostApi};
@@ -42,13 +44,22 @@ pub use usbfs::Usbfs;
 /// first what it stops is cancelled and has come back, and what is submitted meanwhile waits.
 ///
 /// From [`claim`](Self::claim) on, all interfaces of the current configuration are its own;
-/// [`give_back`](Self::give_back), or dropping it, lets the system's drivers have them again.
+/// [`give_back`](Self::give_back), or dropping it, lets the system's drivers have them again, in the
+/// configuration in which they had them.
+///
+/// After a reset the device has its configuration and all alternate settings are 0, as after any
+/// (USB 2.0, 9.1.1.5): hosts know, and select again what they had. A device that does not come back
+/// from a reset, or whose interfaces cannot be had again after a change, is told as gone.
 #[derive(Debug)]
 pub struct Passthrough<H: HostApi> {
     host: H,
     descriptors: DeviceDescriptors,
     policy: Policy,
     endpoints: EndpointMap,
+    /// The configuration in which the system's drivers had the device.
+    found: u8,
+    /// Whether it was taken from them.
+    is_taken: bool,
     /// The interfaces that are claimed.
     claimed: Vec<u8>,
     /// The interfaces whose endpoints have been given streams.
@@ -58,17 +69,9 @@ pub struct Passthrough<H: HostApi> {
     /// What is to be done as soon as what it stops has come back.
     change: Option<Change>,
     /// What was submitted since then.
-    held: VecDeque<Held>,
+    held: VecDeque<Transfer>,
     events: VecDeque<FunctionEvent>,
     is_gone: bool,
-    /// What tells so, when all else was told.
-    detached: Option<FunctionEvent>,
-}
-
-#[derive(Debug)]
-enum Held {
-    Transfer(Transfer),
-    Reset,
 }
 
 /// A change of state that waits.
@@ -98,6 +101,21 @@ enum Stops {
     Endpoints(Vec<EndpointAddress>),
 }
 
+/// Why a change was not made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failure {
+    /// The system or the device refused, and all is as it was.
+    Refused(Status),
+    /// The device is not to be had any more, though it may be there.
+    Lost,
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
 impl Stops {
     fn has(&self, endpoint: EndpointAddress) -> bool {
         match self {
@@ -119,6 +137,8 @@ impl<H: HostApi> Passthrough<H> {
             descriptors,
             policy,
             endpoints,
+            found: configuration,
+            is_taken: false,
             claimed: Vec::new(),
             streaming: Vec::new(),
             under_way: BTreeMap::new(),
@@ -126,7 +146,6 @@ impl<H: HostApi> Passthrough<H> {
             held: VecDeque::new(),
             events: VecDeque::new(),
             is_gone: false,
-            detached: None,
         }
     }
 
@@ -136,7 +155,7 @@ impl<H: HostApi> Passthrough<H> {
         &self.descriptors
     }
 
-    /// Whether the device was unplugged.
+    /// Whether the device is gone: unplugged, or lost.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
         self.is_gone
@@ -153,33 +172,47 @@ impl<H: HostApi> Passthrough<H> {
     /// # Errors
     /// One of them cannot be had; then none was taken.
     pub fn claim(&mut self) -> Result<(), ClaimError> {
-        let configuration = self
-            .descriptors
-            .configuration(self.endpoints.configuration());
-        let numbers = configuration.into_iter().flat_map(|configuration| {
-            let settings = configuration.interfaces();
-            settings
-                .filter(|setting| setting.alternate_setting() == 0)
-                .map(|setting| setting.number())
-                .collect::<Vec<_>>()
-        });
-        for number in numbers.collect::<Vec<_>>() {
-            if self.claimed.contains(&number) {
-                continue;
+        self.is_taken = true;
+        self.claim_interfaces().inspect_err(|_| self.give_back())
+    }
+
+    fn claim_interfaces(&mut self) -> Result<(), ClaimError> {
+        for number in self.interfaces() {
+            if !self.claimed.contains(&number) {
+                self.host.claim(number)?;
+                self.claimed.push(number);
             }
-            if let Err(error) = self.host.claim(number) {
-                self.give_back();
-                return Err(error);
-            }
-            self.claimed.push(number);
         }
         Ok(())
     }
 
-    /// Lets the system's drivers have the interfaces. What was under way is cancelled.
+    /// The current configuration, if there is one.
+    fn configuration(&self) -> Option<Configuration<'_>> {
+        let value = self.endpoints.configuration();
+        self.descriptors.configuration(value).filter(|_| value != 0)
+    }
+
+    /// The numbers of its interfaces.
+    fn interfaces(&self) -> Vec<u8> {
+        let configuration = self.configuration();
+        let settings = configuration.iter().flat_map(Configuration::interfaces);
+        let first = settings.filter(|setting| setting.alternate_setting() == 0);
+        first.map(|setting| setting.number()).collect()
+    }
+
+    /// Lets the system's drivers have the device, as it was. What was under way is cancelled.
     pub fn give_back(&mut self) {
+        if !mem::take(&mut self.is_taken) {
+            return;
+        }
         self.cancel_those(&Stops::All);
-        for interface in self.release() {
+        self.release();
+        if self.endpoints.configuration() != self.found {
+            // It fails for a device that has gone.
+            let _ = self.host.set_configuration(self.found);
+            self.endpoints.configure(&self.descriptors, self.found);
+        }
+        for interface in self.interfaces() {
             self.host.connect_driver(interface);
         }
     }
@@ -192,24 +225,34 @@ impl<H: HostApi> Passthrough<H> {
         }
     }
 
-    fn release(&mut self) -> Vec<u8> {
+    fn release(&mut self) {
         self.streaming.clear();
-        let claimed = mem::take(&mut self.claimed);
-        for &interface in &claimed {
+        for interface in mem::take(&mut self.claimed) {
             self.host.release(interface);
         }
-        claimed
+    }
+
+    /// Tells that the device has gone, when all that is left was told so.
+    fn leave(&mut self) {
+        self.is_gone = true;
+        let under_way = mem::take(&mut self.under_way);
+        let left = under_way.into_iter().map(|(id, endpoint)| {
+            Completion::failed(id, endpoint.direction(), Status::DISCONNECTED)
+        });
+        let change = self.change.take().and_then(|change| change.transfer);
+        let waiting = change.into_iter().chain(mem::take(&mut self.held));
+        let waiting = waiting.map(|transfer| transfer.fail(Status::DISCONNECTED));
+        let all = left.chain(waiting).map(FunctionEvent::Complete);
+        self.events.extend(all);
+        self.events.push_back(FunctionEvent::Detached);
     }
 
     fn start(&mut self, transfer: Transfer) {
         let setup = match &transfer.kind {
-            Kind::Control(setup) => *setup,
-            Kind::Data { .. } | Kind::Isochronous(_) => return self.start_data(transfer),
+            Kind::Control(setup) if transfer.endpoint.number() == 0 => *setup,
+            _ => return self.start_data(transfer),
         };
-        if transfer.endpoint.number() != 0 {
-            return self.start_data(transfer);
-        }
-        if !self.policy.allows(setup) {
+        if !self.policy.allows(setup) || !is_expressible(setup) || !self.has_addressee(setup) {
             return self.fail(transfer, Status::STALL);
         }
         if let Some(kind) = change_of(setup) {
@@ -220,12 +263,43 @@ impl<H: HostApi> Passthrough<H> {
             }
             return self.begin(kind, Some(transfer));
         }
-        if !is_expressible(setup) {
-            return self.fail(transfer, Status::STALL);
-        }
-        let control = EndpointAddress::CONTROL_OUT;
-        self.under_way.insert(transfer.id, control);
+        self.under_way.insert(transfer.id, transfer.endpoint);
         self.host.submit(transfer, None);
+    }
+
+    /// Whether the interface or endpoint of a request is there. The system would not let it through,
+    /// and note each in its log; of a vendor's requests it does not know what they name.
+    fn has_addressee(&self, setup: SetupPacket) -> bool {
+        if setup.request_type.kind() == RequestKind::Vendor {
+            return true;
+        }
+        match setup.request_type.recipient() {
+            Recipient::Interface => {
+                self.claimed.contains(&setup.interface()) || self.asks_printer(setup)
+            }
+            Recipient::Endpoint if setup.endpoint().number() != 0 => {
+                let configuration = self.configuration();
+                let mut settings = configuration.iter().flat_map(Configuration::interfaces);
+                settings.any(|setting| {
+                    let mut endpoints = setting.endpoints();
+                    endpoints.any(|endpoint| endpoint.address() == setup.endpoint())
+                })
+            }
+            _ => true,
+        }
+    }
+
+    /// GET_DEVICE_ID has the interface in the other byte (Device Class Definition for Printing
+    /// Devices 1.1, 4.2.1).
+    fn asks_printer(&self, setup: SetupPacket) -> bool {
+        const GET_DEVICE_ID: u8 = 0;
+        const PRINTER: u8 = 0x07;
+        let [alternate, number] = setup.index.to_le_bytes();
+        let configuration = self.configuration();
+        let setting = configuration.and_then(|found| found.interface(number, alternate));
+        setup.effective_type() == RequestType::CLASS_INTERFACE_IN
+            && setup.request == GET_DEVICE_ID
+            && setting.is_some_and(|setting| setting.class().class == PRINTER)
     }
 
     /// Answers a wish for a configuration without a change of it.
@@ -242,6 +316,19 @@ impl<H: HostApi> Passthrough<H> {
         let Some(endpoint) = self.endpoints.get(transfer.endpoint) else {
             return self.fail(transfer, Status::STALL);
         };
+        // What was looked at as one kind must not be sent as another. Control transfers to other
+        // endpoints than 0 no policy knows.
+        let is_its_kind = match transfer.kind {
+            Kind::Control(_) => false,
+            Kind::Data { .. } => matches!(
+                endpoint.transfer_type,
+                TransferType::Bulk | TransferType::Interrupt
+            ),
+            Kind::Isochronous(_) => endpoint.transfer_type == TransferType::Isochronous,
+        };
+        if !is_its_kind {
+            return self.fail(transfer, Status::INVALID);
+        }
         if matches!(transfer.kind, Kind::Data { stream: Some(_) })
             && !self.streaming.contains(&endpoint.interface)
         {
@@ -300,31 +387,40 @@ impl<H: HostApi> Passthrough<H> {
     /// Makes the change that waits, if what it stops has come back, and starts what waited for it.
     /// One that came as a control transfer has its turn after those before it.
     fn advance(&mut self) {
-        while let Some(change) = self.change.take_if(|change| {
-            let mut endpoints = self.under_way.values();
-            let has_turn = change.transfer.is_some();
-            !endpoints
-                .any(|&endpoint| change.stops.has(endpoint) || has_turn && endpoint.number() == 0)
-        }) {
-            let made = self.make(change.kind);
-            if let Some(transfer) = change.transfer {
-                let completion = match made {
-                    Ok(()) => transfer.complete_out(),
-                    Err(status) => transfer.fail(answer_to_a_change(status)),
+        loop {
+            let change = self.change.take_if(|change| {
+                let has_turn = change.transfer.is_some();
+                let stops = |&endpoint: &EndpointAddress| {
+                    change.stops.has(endpoint) || has_turn && endpoint.number() == 0
                 };
-                self.events.push_back(FunctionEvent::Complete(completion));
-            }
-            while self.change.is_none() {
-                match self.held.pop_front() {
-                    Some(Held::Transfer(transfer)) => self.start(transfer),
-                    Some(Held::Reset) => self.begin(ChangeKind::Reset, None),
-                    None => return,
+                !self.under_way.values().any(stops)
+            });
+            if let Some(change) = change {
+                let made = self.make(change.kind);
+                if matches!(made, Err(Failure::Lost)) {
+                    self.change = Some(change);
+                    self.give_back();
+                    return self.leave();
+                }
+                if let Some(transfer) = change.transfer {
+                    let completion = match made {
+                        Err(Failure::Refused(status)) => transfer.fail(answer_to_a_change(status)),
+                        _ => transfer.complete_out(),
+                    };
+                    self.events.push_back(FunctionEvent::Complete(completion));
                 }
             }
+            if self.change.is_some() {
+                return;
+            }
+            let Some(transfer) = self.held.pop_front() else {
+                return;
+            };
+            self.start(transfer);
         }
     }
 
-    fn make(&mut self, change: ChangeKind) -> Result<(), Status> {
+    fn make(&mut self, change: ChangeKind) -> Result<(), Failure> {
         match change {
             ChangeKind::Configuration(value) => {
                 // Nobody may have an interface meanwhile.
@@ -333,8 +429,13 @@ impl<H: HostApi> Passthrough<H> {
                 if set.is_ok() {
                     self.endpoints.configure(&self.descriptors, value);
                 }
-                let claimed = self.claim().map_err(|_| Status::PROTOCOL);
-                set.and(claimed)
+                if self.claim_interfaces().is_err() {
+                    // One that could not be set may have left the device in none.
+                    self.endpoints.configure(&self.descriptors, 0);
+                    return Err(Failure::Lost);
+                }
+                set?;
+                Ok(())
             }
             ChangeKind::Interface { number, alternate } => {
                 self.streaming.retain(|&streaming| streaming != number);
@@ -346,16 +447,16 @@ impl<H: HostApi> Passthrough<H> {
             ChangeKind::ClearHalt(endpoint) if endpoint.number() == 0 => Ok(()),
             ChangeKind::ClearHalt(endpoint) => {
                 let endpoint = self.endpoints.get(endpoint).ok_or(Status::STALL)?;
-                self.host.clear_halt(endpoint)
+                self.host.clear_halt(endpoint)?;
+                Ok(())
             }
             ChangeKind::Reset => {
                 // Else the system would bring its drivers back.
                 self.release();
-                let reset = self.host.reset();
+                self.host.reset().map_err(|_| Failure::Lost)?;
                 let configuration = self.endpoints.configuration();
                 self.endpoints.configure(&self.descriptors, configuration);
-                let claimed = self.claim().map_err(|_| Status::PROTOCOL);
-                reset.and(claimed)
+                self.claim_interfaces().map_err(|_| Failure::Lost)
             }
         }
     }
@@ -365,8 +466,8 @@ impl<H: HostApi> Function for Passthrough<H> {
     fn submit(&mut self, transfer: Transfer) {
         if self.is_gone {
             self.fail(transfer, Status::DISCONNECTED);
-        } else if self.change.is_some() {
-            self.held.push_back(Held::Transfer(transfer));
+        } else if self.change.is_some() || !self.held.is_empty() {
+            self.held.push_back(transfer);
         } else {
             self.start(transfer);
         }
@@ -374,11 +475,16 @@ impl<H: HostApi> Function for Passthrough<H> {
 
     fn cancel(&mut self, id: TransferId) {
         if self.under_way.contains_key(&id) {
-            self.host.cancel(id);
+            return self.host.cancel(id);
         }
-        let is_wanted = |held: &Held| matches!(held, Held::Transfer(waits) if waits.id == id);
-        let held = self.held.iter().position(is_wanted);
-        if let Some(Held::Transfer(transfer)) = held.and_then(|index| self.held.remove(index)) {
+        let is_it = |transfer: &Transfer| transfer.id == id;
+        let change = self
+            .change
+            .take_if(|change| change.transfer.as_ref().is_some_and(is_it));
+        let held = self.held.iter().position(is_it);
+        let waiting = change.and_then(|change| change.transfer);
+        let waiting = waiting.or_else(|| self.held.remove(held?));
+        if let Some(transfer) = waiting {
             self.fail(transfer, Status::CANCELLED);
         }
     }
@@ -387,52 +493,30 @@ impl<H: HostApi> Function for Passthrough<H> {
         if self.is_gone {
             return;
         }
-        for held in mem::take(&mut self.held) {
-            if let Held::Transfer(transfer) = held {
-                self.fail(transfer, Status::CANCELLED);
-            }
+        let change = self.change.take().and_then(|change| change.transfer);
+        for transfer in change.into_iter().chain(mem::take(&mut self.held)) {
+            self.fail(transfer, Status::CANCELLED);
         }
-        if self.change.is_some() {
-            self.cancel_those(&Stops::All);
-            self.held.push_back(Held::Reset);
-        } else {
-            self.begin(ChangeKind::Reset, None);
-        }
+        self.begin(ChangeKind::Reset, None);
     }
 
     fn poll(&mut self) -> Option<FunctionEvent> {
         loop {
+            if self.events.is_empty() && !self.is_gone {
+                self.advance();
+            }
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            if self.under_way.is_empty() && self.detached.is_some() {
-                return self.detached.take();
-            }
-            self.advance();
-            if !self.events.is_empty() {
-                continue;
+            if self.is_gone {
+                return None;
             }
             match self.host.poll()? {
                 FunctionEvent::Complete(completion) => {
                     self.under_way.remove(&completion.id);
                     self.events.push_back(FunctionEvent::Complete(completion));
                 }
-                event => {
-                    self.is_gone = true;
-                    let waiting = self.change.take().and_then(|change| change.transfer);
-                    let held =
-                        mem::take(&mut self.held)
-                            .into_iter()
-                            .filter_map(|held| match held {
-                                Held::Transfer(transfer) => Some(transfer),
-                                Held::Reset => None,
-                            });
-                    for transfer in waiting.into_iter().chain(held) {
-                        let completion = transfer.fail(Status::DISCONNECTED);
-                        self.events.push_back(FunctionEvent::Complete(completion));
-                    }
-                    self.detached = Some(event);
-                }
+                _ => self.leave(),
             }
         }
     }
@@ -446,19 +530,18 @@ impl<H: HostApi> Drop for Passthrough<H> {
 
 /// The requests that the operating system must hear of.
 fn change_of(setup: SetupPacket) -> Option<ChangeKind> {
-    if setup.request_type.kind() != RequestKind::Standard
-        || setup.request_type.direction() != Direction::Out
-    {
-        return None;
-    }
     let low = setup.value.to_le_bytes()[0];
-    match (setup.request_type.recipient(), setup.request) {
-        (Recipient::Device, request::SET_CONFIGURATION) => Some(ChangeKind::Configuration(low)),
-        (Recipient::Interface, request::SET_INTERFACE) => Some(ChangeKind::Interface {
+    match (setup.effective_type(), setup.request) {
+        (RequestType::DEVICE_OUT, request::SET_CONFIGURATION) => {
+            Some(ChangeKind::Configuration(low))
+        }
+        (RequestType::INTERFACE_OUT, request::SET_INTERFACE) => Some(ChangeKind::Interface {
             number: setup.interface(),
             alternate: low,
         }),
-        (Recipient::Endpoint, request::CLEAR_FEATURE) if setup.value == feature::ENDPOINT_HALT => {
+        (RequestType::ENDPOINT_OUT, request::CLEAR_FEATURE)
+            if setup.value == feature::ENDPOINT_HALT =>
+        {
             Some(ChangeKind::ClearHalt(setup.endpoint()))
         }
         _ => None,

@@ -231,6 +231,25 @@ impl SetupPacket {
         }
     }
 
+    /// Direction, kind and recipient as a device may read them: with the direction that counts, which
+    /// is that of the data stage ([`data_direction`](Self::data_direction)). Who decides by a request
+    /// whether it may pass, or what it changes, decides by this and not by the bit that was sent.
+    ///
+    /// ```
+    /// use usb_descriptors::{RequestType, SetupPacket, request};
+    /// // A device takes this for SET_CONFIGURATION(2).
+    /// let setup = SetupPacket::from_bytes([0x80, 9, 2, 0, 0, 0, 0, 0]);
+    /// assert_eq!(setup.effective_type(), RequestType::DEVICE_OUT);
+    /// assert_eq!(setup.request, request::SET_CONFIGURATION);
+    /// ```
+    #[must_use]
+    pub const fn effective_type(&self) -> RequestType {
+        match self.data_direction() {
+            Direction::Out => RequestType(self.request_type.0 & 0x7f),
+            Direction::In => self.request_type,
+        }
+    }
+
     /// The endpoint that `wIndex` names, for requests to an endpoint.
     #[must_use]
     pub const fn endpoint(&self) -> EndpointAddress {

@@ -129,16 +129,19 @@ fn data_goes_both_ways() {
     assert_eq!((id, bulk_status(&packet)), (7, (StatusCode::BABBLE, 4)));
 }
 
-#[test]
-fn control_transfers_go_by_the_endpoint_and_must_agree() {
-    let mut bench = Bench::new();
-    let get = SetupPacket::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0]);
-    let control = |endpoint: u8, setup, data: &'static [u8]| Packet::Control {
+fn control(endpoint: u8, setup: SetupPacket, data: &'static [u8]) -> Packet {
+    Packet::Control {
         endpoint: address(endpoint),
         setup,
         status: StatusCode::SUCCESS,
         data: Bytes::from_static(data).into(),
-    };
+    }
+}
+
+#[test]
+fn control_transfers_go_by_the_endpoint_and_must_agree() {
+    let mut bench = Bench::new();
+    let get = SetupPacket::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0]);
     bench.say(1, control(0x80, get, b""));
     let transfer = bench.submitted();
     assert_eq!(transfer.kind, Kind::Control(get));
@@ -254,6 +257,23 @@ fn configurations_and_settings_are_told_before_their_reply() {
     let (8, Packet::ConfigurationStatus { value: 1, .. }) = bench.reply() else {
         panic!()
     };
+    // By a control packet that says IN: there is no data, and a device takes it for the same.
+    let set = SetupPacket::from_bytes([0x81, 11, 0, 0, 0, 0, 0, 0]);
+    bench.say(10, control(0x80, set, b""));
+    let transfer = bench.submitted();
+    bench.host.complete(transfer.complete_out());
+    let heard = bench.heard();
+    assert!(
+        matches!(
+            heard[..],
+            [
+                (0, Packet::InterfaceInfo(_)),
+                (0, Packet::EndpointInfo(_)),
+                (10, _)
+            ]
+        ),
+        "{heard:?}"
+    );
     bench.say(9, Packet::GetAltSetting { interface: 0 });
     let transfer = bench.submitted();
     bench.host.complete(transfer.complete_in(vec![1]));

@@ -62,14 +62,14 @@ pub trait HostApi: fmt::Debug {
     /// It is not the same device any more, or has gone.
     fn reset(&mut self) -> Result<(), Status>;
 
-    /// Starts a transfer, on an endpoint that exists, or a control transfer on endpoint 0.
+    /// Starts a transfer of its kind on an endpoint that exists, or a control transfer on endpoint 0.
     fn submit(&mut self, transfer: Transfer, endpoint: Option<&Endpoint>);
 
     /// Asks to end a transfer early; its completion still comes. An id that is not under way is
     /// ignored.
     fn cancel(&mut self, id: TransferId);
 
-    /// What has happened, in order.
+    /// What has happened, in order. After [`FunctionEvent::Detached`] nothing more is asked.
     fn poll(&mut self) -> Option<FunctionEvent>;
 }
 

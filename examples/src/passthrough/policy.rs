@@ -3,11 +3,16 @@
 use std::str::FromStr;
 
 use thiserror::Error;
-use usb_descriptors::{Direction, Recipient, RequestKind, SetupPacket, feature, request};
+use usb_descriptors::{
+    Direction, Recipient, RequestKind, RequestType, SetupPacket, feature, request,
+};
 
-/// Which control requests reach a device. Of the standard requests all that hosts need do, and
-/// SET_DESCRIPTOR, test modes and those that USB does not name do not. Of class and vendor requests all do,
-/// or only those that were named.
+/// Which control requests reach a device. Of the standard requests those do that hosts need and that
+/// leave nothing behind; SET_DESCRIPTOR, SET_ADDRESS, test modes and those that USB does not name do
+/// not. Of class and vendor requests all do, or only those that were named.
+///
+/// Without data a request has no direction (USB 2.0, 9.3.1): what is true of one is true of the
+/// other.
 ///
 /// ```
 /// use examples::Policy;
@@ -28,7 +33,8 @@ pub struct Policy {
 }
 
 /// Class and vendor requests: `TYPE:REQUEST` in hexadecimal, joined by `+`, such as
-/// `21:0a+a1:01`. A `*` is any request of a type.
+/// `21:0a+a1:01`. A `*` is any request of a type. One without data whose type says that it comes
+/// IN needs both directions named: devices may read it either way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Requests(Vec<(u8, Option<u8>)>);
 
@@ -78,9 +84,12 @@ impl Requests {
     }
 
     fn has(&self, setup: SetupPacket) -> bool {
-        let [kind, request, ..] = setup.to_bytes();
-        let mut requests = self.0.iter();
-        requests.any(|&(ours, which)| ours == kind && which.is_none_or(|ours| ours == request))
+        let names = |kind: RequestType| {
+            let mut ours = self.0.iter();
+            let is_it = |which: Option<u8>| which.is_none_or(|request| request == setup.request);
+            ours.any(|&(ours, which)| ours == kind.0 && is_it(which))
+        };
+        names(setup.request_type) && names(setup.effective_type())
     }
 }
 
@@ -109,22 +118,42 @@ fn byte(digits: &str) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)
 }
 
-/// Standard requests that a host has a reason for. A test mode ends with the power only (USB 2.0,
-/// 9.4.9).
+/// Standard requests that a host has a reason for, in the form that USB gives them. Nothing that they
+/// do outlasts a reset; a test mode ends with the power only (USB 2.0, 9.4.9).
 fn is_ordinary(setup: SetupPacket) -> bool {
-    if setup.request == request::SET_FEATURE && setup.value == feature::TEST_MODE {
-        return setup.request_type.recipient() != Recipient::Device;
+    use Recipient::{Device, Endpoint, Interface};
+    let has_data = setup.length > 0;
+    let sends_data = has_data && setup.data_direction() == Direction::Out;
+    match (setup.request, setup.request_type.recipient()) {
+        (request::GET_STATUS, Device | Interface | Endpoint)
+        | (request::GET_DESCRIPTOR, Device | Interface)
+        | (request::GET_CONFIGURATION, Device)
+        | (request::GET_INTERFACE, Interface)
+        | (request::SYNCH_FRAME, Endpoint) => !sends_data,
+        (request::SET_CONFIGURATION | request::SET_ISOCH_DELAY, Device)
+        | (request::SET_INTERFACE, Interface) => !has_data,
+        (request::SET_SEL, Device) => sends_data,
+        (request::CLEAR_FEATURE | request::SET_FEATURE, recipient) => {
+            !has_data && is_ordinary_feature(recipient, setup.value)
+        }
+        _ => false,
     }
-    setup.request_type.direction() == Direction::In
-        || matches!(
-            setup.request,
-            request::SET_CONFIGURATION
-                | request::SET_INTERFACE
-                | request::CLEAR_FEATURE
-                | request::SET_FEATURE
-                | request::SET_SEL
-                | request::SET_ISOCH_DELAY
-        )
+}
+
+/// Those of On-The-Go are not: with them a device becomes the host.
+const fn is_ordinary_feature(recipient: Recipient, value: u16) -> bool {
+    match recipient {
+        Recipient::Device => matches!(
+            value,
+            feature::DEVICE_REMOTE_WAKEUP
+                | feature::U1_ENABLE
+                | feature::U2_ENABLE
+                | feature::LTM_ENABLE
+        ),
+        Recipient::Interface => value == feature::FUNCTION_SUSPEND,
+        Recipient::Endpoint => value == feature::ENDPOINT_HALT,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -152,11 +181,60 @@ mod tests {
     #[test]
     fn standard_requests_do_not_depend_on_the_list() {
         let policy = Policy::default().only("21:0a".parse().unwrap());
-        let get_descriptor = setup(0x80, 6);
+        let get_descriptor = SetupPacket::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0]);
         let (set_descriptor, set_configuration) = (setup(0x00, 7), setup(0x00, 9));
         for policy in [Policy::default(), policy] {
             assert!(policy.allows(get_descriptor) && policy.allows(set_configuration));
             assert!(!policy.allows(set_descriptor));
         }
+    }
+
+    #[test]
+    fn standard_requests_pass_in_the_form_that_usb_gives_them() {
+        let passes = |bytes| Policy::default().allows(SetupPacket::from_bytes(bytes));
+        for harmless in [
+            [0x80, 0, 0, 0, 0, 0, 2, 0],
+            [0x82, 0, 0, 0, 0x81, 0, 2, 0],
+            [0x81, 6, 0, 0x22, 0, 0, 63, 0],
+            [0x80, 8, 0, 0, 0, 0, 1, 0],
+            [0x81, 10, 0, 0, 0, 0, 1, 0],
+            [0x82, 12, 0, 0, 0x81, 0, 2, 0],
+            [0x80, 6, 0, 1, 0, 0, 0, 0], // no data is asked for
+            [0x00, 3, 1, 0, 0, 0, 0, 0], // DEVICE_REMOTE_WAKEUP
+            [0x00, 3, 48, 0, 0, 0, 0, 0],
+            [0x01, 3, 0, 0, 0, 3, 0, 0],
+            [0x02, 3, 0, 0, 0x81, 0, 0, 0],
+            [0x02, 1, 0, 0, 0x81, 0, 0, 0],
+            [0x00, 48, 0, 0, 0, 0, 6, 0],
+            [0x00, 49, 40, 0, 0, 0, 0, 0],
+        ] {
+            assert!(passes(harmless), "{harmless:x?}");
+        }
+        for harmful in [
+            [0x80, 5, 9, 0, 0, 0, 0, 0],    // SET_ADDRESS that says IN
+            [0x80, 7, 0, 1, 0, 0, 0, 0],    // SET_DESCRIPTOR likewise
+            [0x00, 3, 2, 0, 0, 4, 0, 0],    // TEST_MODE
+            [0x80, 3, 2, 0, 0, 4, 0, 0],    // likewise
+            [0x00, 3, 3, 0, 0, 0, 0, 0],    // b_hnp_enable
+            [0x80, 9, 1, 0, 0, 0, 1, 0],    // SET_CONFIGURATION that wants data
+            [0x00, 9, 1, 0, 0, 0, 1, 0],    // and one that has some
+            [0x00, 6, 0, 1, 0, 0, 1, 0],    // GET_DESCRIPTOR that has some
+            [0x01, 9, 1, 0, 0, 0, 0, 0],    // SET_CONFIGURATION of an interface
+            [0x80, 0x42, 0, 0, 0, 0, 1, 0], // none of USB's
+        ] {
+            assert!(!passes(harmful), "{harmful:x?}");
+        }
+    }
+
+    #[test]
+    fn without_data_both_directions_are_to_be_named() {
+        let allows = |requests: &str, length| {
+            let setup = SetupPacket::from_bytes([0xa1, 1, 0, 0, 0, 0, length, 0]);
+            let policy = Policy::default().only(requests.parse().unwrap());
+            policy.allows(setup)
+        };
+        assert!(allows("a1:*", 1));
+        assert!(!allows("a1:*", 0) && !allows("21:01", 0));
+        assert!(allows("a1:*+21:01", 0));
     }
 }

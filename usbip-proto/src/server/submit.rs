@@ -34,7 +34,7 @@ pub(super) enum HostRequest {
 impl HostRequest {
     pub(super) fn of(setup: SetupPacket) -> Option<Self> {
         // `bmRequestType` 0x23: class, to a port (USB 2.0, 11.24.2.13).
-        match (setup.request_type.0, setup.request) {
+        match (setup.effective_type().0, setup.request) {
             (0x00, request::SET_ADDRESS) => Some(Self::SetAddress),
             (0x23, request::SET_FEATURE) if setup.value == feature::PORT_RESET => {
                 Some(Self::PortReset)

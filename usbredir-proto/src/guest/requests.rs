@@ -127,7 +127,7 @@ impl Guest {
 
     fn control(&mut self, transfer: Transfer, setup: SetupPacket) {
         let [value, _] = setup.value.to_le_bytes();
-        match (setup.request_type, setup.request) {
+        match (setup.effective_type(), setup.request) {
             _ if !transfer.is_consistent() => self.tell([transfer.fail(Status::INVALID)]),
             (RequestType::DEVICE_OUT, request::SET_ADDRESS) => self.tell([transfer.complete_out()]),
             (RequestType::DEVICE_OUT, request::SET_CONFIGURATION) => {

@@ -221,7 +221,7 @@ impl Host {
         if !transfer.is_consistent() || !endpoint.is_control() {
             return self.reply(id, origin, transfer.fail(Status::INVALID));
         }
-        match (setup.request_type, setup.request) {
+        match (setup.effective_type(), setup.request) {
             // The guest's host controller's part.
             (RequestType::DEVICE_OUT, request::SET_ADDRESS) => {
                 return self.reply(id, origin, transfer.complete_out());
@@ -385,7 +385,7 @@ impl Host {
             } => device.set_interface(interface, alternate),
             Origin::Control { setup, .. } => {
                 let [low, _] = setup.value.to_le_bytes();
-                match (setup.request_type, setup.request) {
+                match (setup.effective_type(), setup.request) {
                     (RequestType::DEVICE_OUT, request::SET_CONFIGURATION) => device.configure(low),
                     (RequestType::INTERFACE_OUT, request::SET_INTERFACE) => {
                         device.set_interface(setup.interface(), low);
