@@ -790,3 +790,32 @@ fn descriptors_are_complete_at_every_speed() {
         assert_eq!(error, msc_bot::BotError::TooManyUnits);
     }
 }
+
+#[test]
+fn a_transfer_without_room_takes_no_status() {
+    let mut bench = Bench::new(small());
+    bench.send(&cbw(1, 0, In, 0, &READY));
+    let id = bench.post_in(0);
+    assert_eq!(bench.data(id).len(), 0);
+    assert_eq!(bench.csw().tag, 1);
+}
+
+/// SeaBIOS and Windows 11 say 12 for commands of 6 and 10 bytes.
+#[test]
+fn a_command_may_be_sent_longer_than_it_is() {
+    let mut bench = Bench::new(small());
+    for command in [&READY[..], &[0x12, 0, 0, 0, 36, 0], &read_10(1, 1)] {
+        let mut sent = command.to_vec();
+        sent.resize(12, 0);
+        let length = match command[0] {
+            0x12 => 36,
+            0x28 => 512,
+            _ => 0,
+        };
+        let (data, status, residue) = bench.command_in(&sent, length);
+        assert_eq!((status, residue), (0, 0));
+        if command[0] == 0x28 {
+            assert_eq!(data[..], bench.stores[0].disk[512..1024]);
+        }
+    }
+}

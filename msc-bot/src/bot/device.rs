@@ -25,9 +25,10 @@ const TASK: Task = Task(0);
 /// SPC-4, 6.6.
 const INQUIRY: u8 = 0x12;
 
-/// The most that one IN transfer may ask for, in bytes: above, it fails for want of memory, as it
-/// would at a real host controller. Hosts ask for 1 MiB at most.
-const MAX_IN: u32 = 16 << 20;
+/// The most that one IN transfer may ask for, and so the most that is gathered for one, in bytes:
+/// above, it fails for want of memory, as it would at a real host controller. Hosts ask for 1 MiB
+/// at most.
+pub(crate) const MAX_IN: u32 = 16 << 20;
 
 /// A USB disk: one or more [`LogicalUnit`]s behind Bulk-Only Transport.
 ///
@@ -44,7 +45,7 @@ const MAX_IN: u32 = 16 << 20;
 ///   the back-pressure: at most two pieces are on their way. The command's status comes when the
 ///   store has taken all, and tells of its errors.
 /// * Resets, configuration and alternate setting complete what is pending as cancelled, drop the
-///   command, and let no new operation out before the old ones are finished.
+///   command, and let no new operation of a unit out before its old ones are finished.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -406,10 +407,13 @@ impl BotDevice {
                 }
                 Stage::Status(status) => {
                     let mut bytes = self.arena.store(&status.to_bytes());
-                    self.stage = Stage::Command;
                     let room = usize::try_from(length).unwrap_or(usize::MAX);
-                    // A host that asks for less than a status gets what fits.
-                    let status = if room < bytes.len() {
+                    if room > 0 {
+                        self.stage = Stage::Command;
+                    }
+                    // A host that asks for less than a status gets what fits; one that asks for
+                    // nothing gets that, and the status afterwards.
+                    let status = if room > 0 && room < bytes.len() {
                         Status::OVERFLOW
                     } else {
                         Status::COMPLETED

@@ -7,6 +7,7 @@ mod transport;
 mod wrapper;
 
 pub use device::BotDevice;
+pub(crate) use device::MAX_IN;
 pub use options::{BotError, BotOptions, ShortIn};
 pub(crate) use transport::{Pipes, Transport, get_max_lun};
 

@@ -151,9 +151,9 @@ impl LogicalUnit {
         unit
     }
 
-    /// Its transport runs many commands at a time.
-    pub(crate) fn queue(&mut self) {
-        self.has_queue = true;
+    /// Whether its transport runs many commands at a time.
+    pub(crate) fn set_queue(&mut self, has_queue: bool) {
+        self.has_queue = has_queue;
     }
 
     /// Gives the unit its place among those of a device.

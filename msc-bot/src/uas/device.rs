@@ -5,23 +5,26 @@ use alloc::vec::Vec;
 
 use usb_descriptors::Direction;
 use usb_transfer::{
-    Actual, Completion, DeviceDescriptors, Function, FunctionEvent, Kind, Payload, Segments,
-    Status, Transfer, TransferId,
+    Completion, DeviceDescriptors, Function, FunctionEvent, Kind, Payload, Segments, Status,
+    Transfer, TransferId,
 };
 
 use super::data::pipe;
-use super::task::{PendingIn, PendingOut, Running, is_of};
-use super::unit::{Address, Report, Request, Response};
+use super::task::{PendingIn, PendingOut, Pipe, Running, next_enabled};
+use super::unit::{Address, Attribute, Report, Request, Response};
 use super::{ALTERNATE, COMMAND, DATA_IN, DATA_OUT, MAX_TASKS, STATUS};
 use crate::arena::Arena;
 use crate::{
     BlockError, BlockOp, BlockToken, BotDevice, BotError, BotOptions, LogicalUnit, Lun,
-    MediumEvent, Sense, Task, UnitEvent,
+    MediumEvent, Sense, SenseKey, Task, UnitEvent,
 };
 
 /// Reports that wait for the host to take them: what all tasks can have to say, and as many
 /// answers again. A host that asks more without listening is held back.
 const MAX_REPORTS: usize = 4 * MAX_TASKS;
+
+/// A command with an attribute that the unit does not know (SAM-5, 8.6).
+const INVALID_MESSAGE: Sense = Sense::new(SenseKey::ILLEGAL_REQUEST, 0x49, 0x00);
 
 /// A USB disk with USB Attached SCSI beside Bulk-Only Transport: the host chooses by the alternate
 /// setting, 1 or 0.
@@ -29,7 +32,19 @@ const MAX_REPORTS: usize = 4 * MAX_TASKS;
 /// Up to 32 commands are in progress at once, each with an operation of its own at the store. At
 /// SuperSpeed the data and the status of each go by the stream of its number; where transfers
 /// have no streams, as at high speed, the device says whose data is next, and the commands take
-/// their turns in the order they came.
+/// their turns in the order they came. Task attributes are kept (SAM-5, 8.6): an ordered command
+/// begins when all before it in its unit are over.
+///
+/// What a host gives for a command ends with it: when a command is aborted, the data transfers that
+/// were for it complete as cancelled; by streams, those that it did not need complete without data,
+/// or swallowed, when it is over.
+///
+/// An information unit does not say how much the host expects to move, as a command wrapper does.
+/// So of Bulk-Only Transport's thirteen cases (clause 6.7) the device can end seven: where both
+/// agree, or the host expects more (1, 4, 5, 6, 9, 11, 12). Where the host expects less than the
+/// command moves, or the other direction (2, 3, 7, 8, 10, 13), the device waits for the rest, which
+/// could come in further transfers, until the host aborts the command or resets the unit; without
+/// streams the commands behind it on that pipe wait too.
 ///
 /// It is used like a [`BotDevice`], which it is in alternate setting 0.
 ///
@@ -47,9 +62,9 @@ pub struct UasDevice {
     pub(super) bot: BotDevice,
     pub(super) tasks: Vec<Running>,
     commands: VecDeque<PendingOut>,
-    statuses: VecDeque<PendingIn>,
-    pub(super) ins: VecDeque<PendingIn>,
-    pub(super) outs: VecDeque<PendingOut>,
+    statuses: Pipe<PendingIn>,
+    pub(super) ins: Pipe<PendingIn>,
+    pub(super) outs: Pipe<PendingOut>,
     pub(super) reports: VecDeque<(u16, Report)>,
     /// Whose data is on the pipe, where there are no streams.
     pub(super) on_pipe: [Option<u16>; 2],
@@ -67,17 +82,15 @@ impl UasDevice {
         options: BotOptions,
         units: impl IntoIterator<Item = LogicalUnit>,
     ) -> Result<Self, BotError> {
-        let units = units.into_iter().map(|mut unit| {
-            unit.queue();
-            unit
-        });
+        let bot = BotDevice::build(options, units, true)?;
+        let has_streams = bot.descriptors().speed.is_super();
         Ok(Self {
-            bot: BotDevice::build(options, units, true)?,
+            bot,
             tasks: Vec::new(),
             commands: VecDeque::new(),
-            statuses: VecDeque::new(),
-            ins: VecDeque::new(),
-            outs: VecDeque::new(),
+            statuses: Pipe::new(has_streams),
+            ins: Pipe::new(has_streams),
+            outs: Pipe::new(has_streams),
             reports: VecDeque::new(),
             on_pipe: [None, None],
             events: VecDeque::new(),
@@ -168,6 +181,7 @@ impl UasDevice {
     /// Does all that can be done without the host and the store.
     fn advance(&mut self) {
         loop {
+            self.enable();
             self.follow_units();
             self.conclude();
             self.announce();
@@ -180,6 +194,20 @@ impl UasDevice {
             if !moved.contains(&true) {
                 break;
             }
+        }
+    }
+
+    /// Starts the commands whose turn has come.
+    fn enable(&mut self) {
+        while let Some(at) = next_enabled(&self.tasks) {
+            let Some(task) = self.tasks.get_mut(at) else {
+                return;
+            };
+            let Some(command) = task.dormant.take() else {
+                return;
+            };
+            let unit = self.bot.unit_mut(task.unit);
+            unit.start(Task(u32::from(task.tag)), &command);
         }
     }
 
@@ -230,7 +258,7 @@ impl UasDevice {
         }
     }
 
-    /// Tells of commands that are over: those whose data phase, if the host was asked for one, is.
+    /// Tells of commands that are over: those whose data phase, if it has begun, is.
     fn conclude(&mut self) {
         let mut at = 0;
         while let Some(task) = self.tasks.get(at) {
@@ -240,10 +268,10 @@ impl UasDevice {
                 at = at.saturating_add(1);
                 continue;
             };
-            let tag = task.tag;
-            self.tasks.remove(at);
-            self.leave_pipes(tag);
-            self.reports.push_back((tag, Report::Status(result)));
+            let task = self.tasks.remove(at);
+            self.end_transfers(&task, Status::COMPLETED);
+            self.leave_pipes(task.tag);
+            self.reports.push_back((task.tag, Report::Status(result)));
         }
     }
 
@@ -280,8 +308,8 @@ impl UasDevice {
         }
     }
 
-    fn has_streams(&self) -> bool {
-        self.bot.descriptors().speed.is_super()
+    pub(super) fn has_streams(&self) -> bool {
+        self.ins.has_streams()
     }
 
     /// Takes the oldest request of the host.
@@ -296,28 +324,40 @@ impl UasDevice {
         if self.bot.control().is_halted(COMMAND) {
             status = Status::STALL;
         } else {
-            match Request::parse(&core::mem::take(&mut next.data)) {
-                Ok(Request::Command { tag, lun, command }) => self.begin(tag, lun, &command),
-                Ok(Request::TaskManagement {
-                    tag,
-                    function,
-                    task,
-                    lun,
-                }) => {
-                    let response = self.manage(function, task, lun);
-                    self.reports.push_back((tag, Report::Response(response)));
-                }
-                Err(tag) => {
-                    let invalid = Report::Response(Response::InvalidUnit);
-                    self.reports.push_back((tag.unwrap_or(0), invalid));
-                }
+            let request = Request::parse(&core::mem::take(&mut next.data));
+            let tag = match &request {
+                Ok(request) => request.tag(),
+                Err(tag) => tag.unwrap_or(0),
+            };
+            // Nobody could hear of a tag that has no stream.
+            if self.statuses.of_tag(tag).is_some() {
+                self.take_request(tag, request.ok());
             }
         }
         self.events.push_back(next.complete(status));
         true
     }
 
-    fn begin(&mut self, tag: u16, lun: Address, command: &[u8; 16]) {
+    fn take_request(&mut self, tag: u16, request: Option<Request>) {
+        let response = match request {
+            Some(Request::Command {
+                attribute,
+                lun,
+                command,
+                ..
+            }) => return self.begin(tag, attribute, lun, command),
+            Some(Request::TaskManagement {
+                function,
+                task,
+                lun,
+                ..
+            }) => self.manage(function, task, lun),
+            None => Response::InvalidUnit,
+        };
+        self.reports.push_back((tag, Report::Response(response)));
+    }
+
+    fn begin(&mut self, tag: u16, attribute: u8, lun: Address, command: [u8; 16]) {
         if self.tasks.iter().any(|task| task.tag == tag) {
             self.abort(|task| task.tag == tag);
             let overlapped = Report::Response(Response::OverlappedTag);
@@ -326,70 +366,74 @@ impl UasDevice {
         if self.tasks.len() >= MAX_TASKS {
             return self.reports.push_back((tag, Report::TaskSetFull));
         }
-        let unit = number(lun);
+        let attribute = Attribute::of(attribute);
         self.tasks.push(Running {
             tag,
-            unit,
+            unit: number(lun),
+            attribute: attribute.unwrap_or(Attribute::Simple),
+            dormant: attribute.map(|_| command),
             direction: None,
             left: 0,
             announced: false,
-            asked: 0,
             data: Segments::new(),
             wanted: 0,
-            result: None,
+            result: attribute.is_none().then_some(Err(INVALID_MESSAGE)),
         });
-        self.bot.unit_mut(unit).start(Task(u32::from(tag)), command);
     }
 
     /// Completes one IN transfer of the status pipe.
     fn serve_status(&mut self) -> bool {
-        let is_halted = self.bot.control().is_halted(STATUS);
+        if self.bot.control().is_halted(STATUS) {
+            let stalled = self.statuses.drain();
+            let before = self.events.len();
+            self.events
+                .extend(stalled.map(|each| each.complete(Status::STALL)));
+            return self.events.len() > before;
+        }
         for at in 0..self.reports.len() {
             let Some(&(tag, report)) = self.reports.get(at) else {
                 break;
             };
-            let mut statuses = self.statuses.iter();
-            let Some(to) = statuses.position(|status| is_of(status.stream, tag)) else {
+            let queue = self.statuses.of_tag(tag);
+            let to = queue.and_then(|queue| self.statuses.take_oldest(queue));
+            let Some(mut to) = to else {
                 continue;
             };
-            let Some(status) = self.statuses.remove(to) else {
-                break;
-            };
-            if is_halted {
-                let stall = Completion::failed(status.id, Direction::In, Status::STALL);
-                self.events.push_back(stall);
-                return true;
-            }
-            self.reports.remove(at);
             let (bytes, length) = report.to_bytes(tag);
             let mut bytes = self.arena.store(bytes.get(..length).unwrap_or(&bytes));
-            let room = usize::try_from(status.length).unwrap_or(usize::MAX);
-            let fits = if room < length {
+            let room = to.room();
+            bytes.truncate(room);
+            // One that asks for nothing gets that.
+            let status = if room > 0 && room < length {
                 Status::OVERFLOW
             } else {
                 Status::COMPLETED
             };
-            bytes.truncate(room);
-            let done = Completion::new(status.id, fits, Actual::In(bytes.into()));
-            self.events.push_back(done);
+            if room > 0 {
+                self.reports.remove(at);
+            }
+            to.data = bytes.into();
+            self.events.push_back(to.complete(status));
             return true;
         }
         false
     }
 
-    /// Completes all transfers of the pipes as cancelled, and drops all commands.
+    /// Completes all transfers of the pipes as cancelled, drops all commands, and is what the
+    /// alternate setting says.
     fn restart(&mut self) {
-        for pending in self.statuses.drain(..).chain(self.ins.drain(..)) {
-            let cancelled = Completion::failed(pending.id, Direction::In, Status::CANCELLED);
-            self.events.push_back(cancelled);
-        }
-        for pending in self.commands.drain(..).chain(self.outs.drain(..)) {
-            self.events.push_back(pending.complete(Status::CANCELLED));
-        }
+        let ins = self.statuses.drain().chain(self.ins.drain());
+        let cancelled = ins.map(|pending| pending.complete(Status::CANCELLED));
+        self.events.extend(cancelled);
+        let outs = self.commands.drain(..).chain(self.outs.drain());
+        let cancelled = outs.map(|pending| pending.complete(Status::CANCELLED));
+        self.events.extend(cancelled);
         self.abort(|_| true);
         self.reports.clear();
+        let has_queue = self.is_uas();
         for number in 0..self.units().len() {
             self.drop_stale(number);
+            self.bot.unit_mut(number).set_queue(has_queue);
         }
     }
 }
@@ -412,30 +456,38 @@ impl Function for UasDevice {
         let Kind::Data { stream } = transfer.kind else {
             return self.events.push_back(transfer.stall());
         };
-        let has_right_kind = transfer.endpoint == COMMAND && stream.is_none()
-            || transfer.endpoint != COMMAND && stream.is_some() == self.has_streams();
         let (id, endpoint) = (transfer.id, transfer.endpoint);
         match transfer.payload {
-            Payload::In { length } if has_right_kind && endpoint == STATUS => {
-                self.statuses.push_back(PendingIn { id, length, stream });
-            }
-            Payload::In { length } if has_right_kind && endpoint == DATA_IN => {
-                self.ins.push_back(PendingIn { id, length, stream });
-            }
-            Payload::Out(data)
-                if has_right_kind && (endpoint == COMMAND || endpoint == DATA_OUT) =>
-            {
-                let pending = PendingOut {
-                    id,
-                    length: u32::try_from(data.len()).unwrap_or(u32::MAX),
-                    stream,
-                    data,
-                };
-                if endpoint == COMMAND {
-                    self.commands.push_back(pending);
+            Payload::In { length } if endpoint == STATUS || endpoint == DATA_IN => {
+                let pipe = if endpoint == STATUS {
+                    &mut self.statuses
                 } else {
-                    self.outs.push_back(pending);
-                }
+                    &mut self.ins
+                };
+                let Some(queue) = pipe.of_stream(stream) else {
+                    let stall = Completion::failed(id, Direction::In, Status::STALL);
+                    return self.events.push_back(stall);
+                };
+                queue.push_back(PendingIn {
+                    id,
+                    length,
+                    data: Segments::new(),
+                });
+            }
+            Payload::Out(data) if endpoint == COMMAND || endpoint == DATA_OUT => {
+                let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                let pending = PendingOut { id, length, data };
+                let queue = if endpoint == DATA_OUT {
+                    self.outs.of_stream(stream)
+                } else if stream.is_none() {
+                    Some(&mut self.commands)
+                } else {
+                    None
+                };
+                let Some(queue) = queue else {
+                    return self.events.push_back(pending.complete(Status::STALL));
+                };
+                queue.push_back(pending);
             }
             _ => return self.events.push_back(transfer.stall()),
         }
@@ -443,25 +495,19 @@ impl Function for UasDevice {
     }
 
     fn cancel(&mut self, id: TransferId) {
-        let ins = [&mut self.statuses, &mut self.ins];
-        let cancelled = ins.into_iter().find_map(|queue| {
-            let at = queue.iter().position(|pending| pending.id == id)?;
-            queue.remove(at)?;
-            Some(Completion::failed(id, Direction::In, Status::CANCELLED))
-        });
-        let outs = [&mut self.commands, &mut self.outs];
-        let cancelled = cancelled.or_else(|| {
-            outs.into_iter().find_map(|queue| {
-                let at = queue.iter().position(|pending| pending.id == id)?;
-                Some(queue.remove(at)?.complete(Status::CANCELLED))
-            })
-        });
-        if let Some(cancelled) = cancelled {
-            self.events.push_back(cancelled);
-            // One behind it may be next now.
-            return self.advance();
-        }
-        self.bot.cancel(id);
+        let ins = self.statuses.remove(|pending| pending.id == id);
+        let ins = ins.or_else(|| self.ins.remove(|pending| pending.id == id));
+        let command = self.commands.iter().position(|pending| pending.id == id);
+        let command = command.and_then(|at| self.commands.remove(at));
+        let outs = command.or_else(|| self.outs.remove(|pending| pending.id == id));
+        let cancelled = match (ins, outs) {
+            (Some(pending), _) => pending.complete(Status::CANCELLED),
+            (None, Some(pending)) => pending.complete(Status::CANCELLED),
+            (None, None) => return self.bot.cancel(id),
+        };
+        self.events.push_back(cancelled);
+        // One behind it may be next now.
+        self.advance();
     }
 
     fn reset(&mut self) {

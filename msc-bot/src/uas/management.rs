@@ -1,5 +1,7 @@
 //! Task management.
 
+use usb_transfer::Status;
+
 use super::device::{UasDevice, number};
 use super::task::Running;
 use super::unit::{
@@ -48,7 +50,7 @@ impl UasDevice {
         }
     }
 
-    /// Gives commands up; the host hears no more of them.
+    /// Gives commands up, and the transfers that were for them; the host hears no more of them.
     pub(super) fn abort(&mut self, which: impl Fn(&Running) -> bool) {
         let mut at = 0;
         while let Some(task) = self.tasks.get(at) {
@@ -57,9 +59,10 @@ impl UasDevice {
                 continue;
             }
             let (tag, unit) = (task.tag, task.unit);
-            self.tasks.remove(at);
+            let task = self.tasks.remove(at);
             self.bot.unit_mut(unit).abort(Task(u32::from(tag)));
             self.drop_stale(unit);
+            self.end_transfers(&task, Status::CANCELLED);
             self.leave_pipes(tag);
             self.reports.retain(|(other, _)| *other != tag);
         }

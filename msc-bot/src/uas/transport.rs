@@ -17,7 +17,7 @@ use usb_transfer::{
 use self::data::{Ahead, Moves};
 use self::recovery::Stage;
 use super::Pipes;
-use super::unit::{BUSY, GOOD, Request, TASK_SET_FULL, Told};
+use super::unit::{Attribute, BUSY, GOOD, Request, TASK_SET_FULL, Told};
 use crate::Lun;
 use crate::arena::Arena;
 use crate::host::{self, DataPhase, End, Event};
@@ -378,8 +378,13 @@ impl host::Transport for Transport {
             }
         }
         let lun = Some(Lun::ZERO);
-        let command = block;
-        self.request(tag, Request::Command { tag, lun, command });
+        let request = Request::Command {
+            tag,
+            attribute: Attribute::Simple as u8,
+            lun,
+            command: block,
+        };
+        self.request(tag, request);
     }
 
     fn event(&mut self) -> Option<Event> {

@@ -9,6 +9,7 @@ use crate::{Lun, Sense};
 pub(super) enum Request {
     Command {
         tag: u16,
+        attribute: u8,
         lun: Address,
         command: [u8; 16],
     },
@@ -23,6 +24,26 @@ pub(super) enum Request {
 
 /// Eight bytes that say which unit is meant; `None` where there can be none (SAM-5, 4.7.7.2).
 pub(super) type Address = Option<Lun>;
+
+/// How a command stands to the others of its unit (UAS r04, table 12; SAM-5, 8.6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Attribute {
+    Simple = 0,
+    HeadOfQueue = 1,
+    Ordered = 2,
+}
+
+impl Attribute {
+    /// That of a code. ACA has none here: no unit ever enters that condition (NORMACA).
+    pub(super) const fn of(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Simple),
+            1 => Some(Self::HeadOfQueue),
+            2 => Some(Self::Ordered),
+            _ => None,
+        }
+    }
+}
 
 /// Task management functions (UAS r04, table 17).
 pub(super) const ABORT_TASK: u8 = 0x01;
@@ -73,7 +94,14 @@ impl Request {
             Some(&COMMAND) => {
                 let command = bytes.get(16..).and_then(<[u8]>::first_chunk).copied();
                 let command = command.ok_or(Some(tag))?;
-                Ok(Self::Command { tag, lun, command })
+                // The priority above it has no meaning here.
+                let attribute = bytes.get(4).map_or(0, |byte| byte & 0x07);
+                Ok(Self::Command {
+                    tag,
+                    attribute,
+                    lun,
+                    command,
+                })
             }
             Some(&TASK_MANAGEMENT) => {
                 let [_, _, _, _, function, _, t0, t1, ..] = *bytes else {
@@ -93,6 +121,12 @@ impl Request {
 }
 
 impl Request {
+    pub(super) const fn tag(&self) -> u16 {
+        match self {
+            Self::Command { tag, .. } | Self::TaskManagement { tag, .. } => *tag,
+        }
+    }
+
     /// The longest that is sent: a command.
     const LONGEST: usize = 32;
 
@@ -101,8 +135,16 @@ impl Request {
         let mut bytes = [0; Self::LONGEST];
         let (head, command_bytes) = bytes.split_at_mut(16);
         let (id, tag, lun, length) = match self {
-            Self::Command { tag, lun, command } => {
+            Self::Command {
+                tag,
+                attribute,
+                lun,
+                command,
+            } => {
                 command_bytes.copy_from_slice(&command);
+                if let Some(byte) = head.get_mut(4) {
+                    *byte = attribute;
+                }
                 (COMMAND, tag, lun, 32)
             }
             Self::TaskManagement {
@@ -235,10 +277,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn requests_round_trip(tag: u16, task: u16, function: u8, lun in 0u8..16, command: [u8; 16]) {
+        fn requests_round_trip(
+            tag: u16, task: u16, function: u8, attribute in 0u8..8, lun in 0u8..16,
+            command: [u8; 16],
+        ) {
             let lun = Lun::new(lun);
             for request in [
-                Request::Command { tag, lun, command },
+                Request::Command { tag, attribute, lun, command },
                 Request::TaskManagement { tag, function, task, lun },
             ] {
                 let (bytes, length) = request.to_bytes();
