@@ -86,6 +86,7 @@ impl<'a> Run<'a> {
         let units = [
             options().discard(true),
             options().read_only(true).write_cache(false),
+            UnitOptions::cd(BLOCKS),
         ];
         let device = BotOptions::new(Speed::High).short_in(short_in);
         let device = BotDevice::new(device, units.map(LogicalUnit::new));
@@ -93,12 +94,12 @@ impl<'a> Run<'a> {
         Self {
             decisions,
             stream,
-            device: device.expect("a device of two units"),
+            device: device.expect("a device of three units"),
             block,
             ids: TransferIds::default(),
             pending: BTreeMap::new(),
             order: [Vec::new(), Vec::new()],
-            store: Store::new(2, BLOCKS, block, Lun::new(READ_ONLY)),
+            store: Store::new(2, BLOCKS, block, Lun::new(READ_ONLY)).and_cd(BLOCKS),
             wrappers: BTreeMap::new(),
             next_tag: 0,
             status: None,
@@ -169,7 +170,7 @@ impl<'a> Run<'a> {
 
     /// The embedder does something with a medium. Each is as large as the first, or smaller.
     fn change_medium(&mut self) {
-        let lun = Lun::new(self.decisions.byte() % 3).expect("below 16");
+        let lun = Lun::new(self.decisions.byte() % 4).expect("below 16");
         let blocks = self.decisions.below(BLOCKS as usize + 1) as u64;
         match self.decisions.below(4) {
             0 => self.device.insert(lun, blocks, lun.get() == READ_ONLY),
@@ -183,7 +184,7 @@ impl<'a> Run<'a> {
         }
         self.poll();
         let events = std::iter::from_fn(|| self.device.poll_medium()).count();
-        assert!(events <= 4, "two of each unit");
+        assert!(events <= 6, "two of each unit");
     }
 
     /// A length as hosts have it: a status, a few blocks, or anything.
@@ -327,9 +328,10 @@ impl<'a> Run<'a> {
     }
 
     fn other_command(&mut self) {
-        const OPCODES: [u8; 26] = [
+        const OPCODES: [u8; 35] = [
             0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x2e, 0x2f, 0x34, 0x35, 0x41,
-            0x42, 0x55, 0x5a, 0x89, 0x8e, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xaf,
+            0x42, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a, 0x89, 0x8e, 0x8f, 0x91, 0x93, 0x9e,
+            0xa0, 0xa3, 0xad, 0xaf, 0xb9, 0xbd, 0xbe,
         ];
         let count = 1 + self.decisions.below(16);
         let mut command = vec![0; count];
@@ -340,7 +342,7 @@ impl<'a> Run<'a> {
             // All that is asked for may be given.
             command[count / 2..].fill(0);
         }
-        let lun = self.decisions.byte() % 4;
+        let lun = self.decisions.byte() % 5;
         let expected = self.length();
         let direction = if self.decisions.chance() {
             Direction::Out

@@ -14,35 +14,58 @@ const MAX_ALLOCATION: usize = 1 << 20;
 /// Each byte that is written has this bit: what the store holds never looks like a wrapper.
 pub(crate) const MARK: u8 = 0x80;
 
-/// The disks of a device's units, all of one size.
+/// The disks of a device's units.
 ///
 /// It asserts that each operation has a token of its own, is about whole blocks inside the capacity,
 /// and writes to no unit that takes no writes; and that none comes while one of before a reset is
 /// out.
 pub(crate) struct Store {
-    block: u64,
-    disks: Vec<Vec<u8>>,
-    /// The unit that takes no writes.
-    read_only: Option<Lun>,
+    disks: Vec<Disk>,
     operations: BTreeMap<BlockToken, BlockOp>,
     tokens: BTreeSet<BlockToken>,
     /// Those of the operations that a reset has left behind.
     before: BTreeSet<BlockToken>,
 }
 
+struct Disk {
+    /// Bytes in a block.
+    block: u64,
+    bytes: Vec<u8>,
+    /// It takes no writes.
+    read_only: bool,
+}
+
+impl Disk {
+    fn new(blocks: u64, block: u64, read_only: bool) -> Self {
+        Self {
+            block,
+            bytes: vec![MARK; (blocks * block) as usize],
+            read_only,
+        }
+    }
+}
+
 /// How an operation ended.
 pub(crate) type Finished = (BlockToken, Result<Segments, BlockError>);
 
 impl Store {
+    /// Of units of one size, of which one may take no writes.
     pub(crate) fn new(units: usize, blocks: u64, block: u64, read_only: Option<Lun>) -> Self {
+        let is_read_only = |unit| read_only.is_some_and(|lun| usize::from(lun.get()) == unit);
         Self {
-            block,
-            disks: vec![vec![MARK; (blocks * block) as usize]; units],
-            read_only,
+            disks: (0..units)
+                .map(|unit| Disk::new(blocks, block, is_read_only(unit)))
+                .collect(),
             operations: BTreeMap::new(),
             tokens: BTreeSet::new(),
             before: BTreeSet::new(),
         }
+    }
+
+    /// The same with one unit more, which is a drive for CDs.
+    pub(crate) fn and_cd(mut self, blocks: u64) -> Self {
+        self.disks.push(Disk::new(blocks, 2048, true));
+        self
     }
 
     /// Operations that are not finished, of one unit or of all.
@@ -69,17 +92,17 @@ impl Store {
             "nothing before all of before the reset is finished"
         );
         let (offset, length) = extent(&operation);
-        let whole = (offset % self.block, length % self.block);
+        let disk = &self.disks[usize::from(lun.get())];
+        let whole = (offset % disk.block, length % disk.block);
         assert_eq!(whole, (0, 0), "whole blocks");
         let end = offset.checked_add(length).expect("inside 64 bits");
-        let capacity = self.disks[usize::from(lun.get())].len() as u64;
-        assert!(end <= capacity, "inside the capacity");
+        assert!(end <= disk.bytes.len() as u64, "inside the capacity");
         match operation {
             BlockOp::Flush { .. } => {}
             _ => assert!(length > 0),
         }
         if let BlockOp::Write { .. } | BlockOp::Zero { .. } = operation {
-            assert_ne!(Some(lun), self.read_only, "it takes no writes");
+            assert!(!disk.read_only, "it takes no writes");
         }
         assert!(self.tokens.insert(operation.token()), "a token of its own");
         self.operations.insert(operation.token(), operation);
@@ -117,7 +140,7 @@ impl Store {
     }
 
     fn serve(&mut self, operation: &BlockOp) -> Segments {
-        let disk = &mut self.disks[usize::from(operation.lun().get())];
+        let disk = &mut self.disks[usize::from(operation.lun().get())].bytes;
         let (offset, length) = extent(operation);
         let place = offset as usize..(offset + length) as usize;
         match operation {

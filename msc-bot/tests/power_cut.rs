@@ -1,7 +1,6 @@
 //! Reads, writes, flushes, hosts that leave, and power cuts: what was flushed is never lost.
 //!
-//! The store forgives nothing: of what was written and not flushed, a power cut keeps each block as
-//! chance has it, and a flush saves only what was finished before it was handed out.
+//! By an initiator, over each transport; `power_cut_unit` has the rest of what a unit can be asked.
 #![allow(
     clippy::pedantic,
     clippy::restriction,
@@ -9,122 +8,24 @@
 )]
 
 mod bench;
+mod volatile;
 
 use std::collections::VecDeque;
 
 use bench::disk;
-use bytes::Bytes;
 use msc_bot::{
-    BlockOp, BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, MassStorage, Ticket,
-    UasDevice,
+    BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, MassStorage, Ticket, UasDevice,
 };
 use proptest::prelude::*;
 use usb_descriptors::Speed;
-use usb_transfer::{Frontend, FunctionEvent, HostEvent, Segments};
-
-const BLOCK: usize = 512;
-const BLOCKS: usize = 600;
+use usb_transfer::{Frontend, FunctionEvent, HostEvent};
+use volatile::{BLOCK, BLOCKS, History, Store};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum How {
     Bot,
     Uas,
     Streams,
-}
-
-/// A disk with a volatile cache. Each block is filled with one number.
-struct Store {
-    safe: Vec<u16>,
-    /// Finished writes, in order, that are not safe: block and number.
-    cache: VecDeque<(usize, u16)>,
-    /// At the store, with how much of the cache was there when it came.
-    ops: Vec<(BlockOp, usize)>,
-}
-
-impl Store {
-    fn now(&self, block: usize) -> u16 {
-        let mut cached = self.cache.iter().rev();
-        let found = cached.find(|(at, _)| *at == block);
-        found.map_or(self.safe[block], |(_, number)| *number)
-    }
-
-    fn save(&mut self, count: usize) {
-        for (block, number) in self.cache.drain(..count) {
-            self.safe[block] = number;
-        }
-        for (_, before) in &mut self.ops {
-            *before = before.saturating_sub(count);
-        }
-    }
-
-    /// Finishes one of the operations.
-    fn finish(&mut self, at: usize, device: &mut dyn MassStorage) {
-        let (op, before) = self.ops.swap_remove(at);
-        let mut answer = Segments::new();
-        match &op {
-            BlockOp::Read { offset, length, .. } => {
-                let first = *offset as usize / BLOCK;
-                let blocks = first..first + *length as usize / BLOCK;
-                let fill = |block| self.now(block).to_le_bytes().repeat(BLOCK / 2);
-                answer = Bytes::from(blocks.flat_map(fill).collect::<Vec<u8>>()).into();
-            }
-            BlockOp::Write { durable, .. } => {
-                let written = written(&op).collect::<Vec<_>>();
-                if *durable {
-                    for (block, number) in written {
-                        self.safe[block] = number;
-                        // What the cache holds of it is older.
-                        self.cache.iter_mut().for_each(|entry| {
-                            if entry.0 == block {
-                                entry.1 = number;
-                            }
-                        });
-                    }
-                } else {
-                    self.cache.extend(written);
-                }
-            }
-            BlockOp::Flush { .. } => self.save(before),
-            BlockOp::Zero { .. } => panic!("nobody asked for it"),
-        }
-        device.finish(op.token(), Ok(answer));
-    }
-
-    /// Keeps of what is not safe what chance has it.
-    fn cut(&mut self, chance: u64) {
-        let mut chance = chance | 1;
-        let mut is_kept = || {
-            chance ^= chance << 13;
-            chance ^= chance >> 7;
-            chance ^= chance << 17;
-            chance & 1 == 1
-        };
-        let under_way: Vec<_> = self
-            .ops
-            .drain(..)
-            .flat_map(|(op, _)| written(&op).collect::<Vec<_>>())
-            .collect();
-        for (block, number) in self.cache.drain(..).chain(under_way) {
-            if is_kept() {
-                self.safe[block] = number;
-            }
-        }
-    }
-}
-
-/// Blocks of a write, with their numbers.
-fn written(op: &BlockOp) -> impl Iterator<Item = (usize, u16)> {
-    let (offset, data) = match op {
-        BlockOp::Write { offset, data, .. } => (*offset, data.clone()),
-        _ => (0, Bytes::new()),
-    };
-    let first = offset as usize / BLOCK;
-    let count = data.len() / BLOCK;
-    (0..count).map(move |at| {
-        let block = &data[at * BLOCK..][..BLOCK];
-        assert!(block.chunks(2).all(|each| each == &block[..2]), "whole");
-        (first + at, u16::from_le_bytes([block[0], block[1]]))
-    })
 }
 
 enum Request {
@@ -139,9 +40,7 @@ struct World {
     host: Initiator,
     device: Box<dyn MassStorage>,
     store: Store,
-    /// What each block may hold: its numbers from the last that is safe on, and whether the host
-    /// was told that they are written. They rise.
-    may_hold: Vec<Vec<(u16, bool)>>,
+    blocks: Vec<History>,
     asked: VecDeque<(Ticket, Request, u16)>,
     /// The number of the next request.
     number: u16,
@@ -174,12 +73,8 @@ impl World {
             cached,
             host,
             device,
-            store: Store {
-                safe: vec![0; BLOCKS],
-                cache: VecDeque::new(),
-                ops: Vec::new(),
-            },
-            may_hold: vec![vec![(0, true)]; BLOCKS],
+            store: Store::new(),
+            blocks: vec![History::new(0); BLOCKS],
             asked: VecDeque::new(),
             number: 0,
             flushed: 0,
@@ -191,8 +86,8 @@ impl World {
         let ticket = match request {
             Request::Read(lba, count) => self.host.read(lba as u64, count as u32),
             Request::Write(lba, count) => {
-                for may_hold in &mut self.may_hold[lba..lba + count] {
-                    may_hold.push((self.number, false));
+                for block in &mut self.blocks[lba..lba + count] {
+                    block.ask(self.number, self.number);
                 }
                 let data = self.number.to_le_bytes().repeat(count * BLOCK / 2);
                 self.host.write(lba as u64, data.into())
@@ -211,29 +106,22 @@ impl World {
                 Request::Read(lba, count) => {
                     for (block, data) in (lba..lba + count).zip(data.chunks(BLOCK)) {
                         let number = u16::from_le_bytes([data[0], data[1]]);
-                        let mut before = self.may_hold[block].iter().filter(|(at, _)| *at < asked);
-                        assert!(
-                            before.any(|(at, _)| *at == number),
-                            "block {block}: {number}"
-                        );
+                        let mut held = self.blocks[block].0.iter();
+                        let is_there = held.any(|held| held.number == number && held.asked < asked);
+                        assert!(is_there, "block {block}: {number}");
                     }
                 }
                 Request::Write(lba, count) => {
-                    for may_hold in &mut self.may_hold[lba..lba + count] {
-                        for (at, is_told) in &mut *may_hold {
-                            *is_told |= *at == asked;
-                        }
+                    for block in &mut self.blocks[lba..lba + count] {
                         // Without a cache it is safe now.
-                        may_hold.retain(|(at, _)| self.cached || *at >= asked);
+                        block.tell(asked, self.number, !self.cached);
                     }
                 }
                 Request::Flush => {
                     self.flushed += 1;
-                    for may_hold in &mut self.may_hold {
-                        let last = may_hold
-                            .iter()
-                            .rposition(|(at, is_told)| *at < asked && *is_told);
-                        may_hold.drain(..last.unwrap_or(0));
+                    // It is done after all that was asked for before.
+                    for block in &mut self.blocks {
+                        block.flush(|held| held.asked < asked && held.told.is_some());
                     }
                 }
             }
@@ -270,7 +158,8 @@ impl World {
         if count == 0 {
             return false;
         }
-        self.store.finish(choice % count, &mut *self.device);
+        let (token, answer) = self.store.finish(choice % count);
+        self.device.finish(token, Ok(answer));
         true
     }
 
@@ -298,10 +187,8 @@ impl World {
         self.store.cut(chance);
         (self.host, self.device) = pair(self.how, self.cached);
         self.asked.clear();
-        for (block, (now, may_hold)) in self.store.safe.iter().zip(&mut self.may_hold).enumerate() {
-            let is_allowed = may_hold.iter().any(|(at, _)| at == now);
-            assert!(is_allowed, "block {block}: {now}, not {may_hold:?}");
-            *may_hold = vec![(*now, true)];
+        for (number, block) in self.blocks.iter_mut().enumerate() {
+            block.cut(number, self.store.safe[number]);
         }
     }
 }

@@ -14,6 +14,7 @@ use bench::{BULK_IN, BULK_OUT, cbw, disk, pattern};
 use bytes::Bytes;
 use msc_bot::{
     BlockError, BlockOp, BlockSize, BlockToken, BotDevice, BotOptions, LogicalUnit, ShortIn,
+    UnitOptions,
 };
 use proptest::prelude::*;
 use usb_descriptors::{Direction, SetupPacket, Speed};
@@ -23,6 +24,11 @@ use usb_transfer::{
 };
 
 const BLOCKS: u64 = 3000;
+/// The units that take no writes: a disk, and a drive.
+const READ_ONLY: u8 = 2;
+const CD: u8 = 3;
+/// What a `Zero` is at most about.
+const MAX_ZERO: u64 = 64 << 20;
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -48,9 +54,16 @@ enum Act {
 fn command() -> impl Strategy<Value = Vec<u8>> {
     let lba = prop_oneof![0u64..BLOCKS + 2, any::<u64>()];
     let blocks = prop_oneof![0u32..9, 2040u32..3100, any::<u32>()];
-    let transfer = (lba, blocks, 0usize..9, any::<u8>()).prop_map(|(lba, blocks, form, flags)| {
-        let opcode = [0x28, 0x2a, 0xa8, 0xaa, 0x88, 0x8a, 0x2f, 0x08, 0x0a][form];
-        let mut command = vec![opcode, flags & 0x18];
+    let transfer = (lba, blocks, 0usize..14, any::<u8>()).prop_map(|(lba, blocks, form, flags)| {
+        let opcode = [
+            0x28, 0x2a, 0xa8, 0xaa, 0x88, 0x8a, 0x2f, 0x08, 0x0a, 0x2e, 0x41, 0x93, 0xaf, 0xbe,
+        ][form];
+        let mask = match opcode {
+            0x2f | 0x2e | 0xaf => 0x16,
+            0x41 | 0x93 => 0x09,
+            _ => 0x18,
+        };
+        let mut command = vec![opcode, flags & mask];
         let lba = lba.to_be_bytes();
         let blocks = blocks.to_be_bytes();
         match opcode >> 5 {
@@ -61,6 +74,11 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
                 command.extend(blocks);
                 command.extend([0, 0]);
             }
+            _ if opcode == 0xbe => {
+                command.extend(&lba[4..]);
+                command.extend(&blocks[1..]);
+                command.extend([flags & 0x10, 0, 0]);
+            }
             _ => {
                 command.extend(&lba[4..]);
                 command.extend(blocks);
@@ -70,7 +88,8 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
         command
     });
     let known = prop::sample::select(vec![
-        0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x35, 0x5a, 0x91, 0x9e, 0xa0, 0xa3,
+        0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x35, 0x42, 0x43, 0x46, 0x4a, 0x51,
+        0x52, 0x55, 0x5a, 0x89, 0x91, 0x9e, 0xa0, 0xa3, 0xad, 0xb9, 0xbd,
     ]);
     let other = (
         known,
@@ -107,7 +126,7 @@ fn act() -> impl Strategy<Value = Act> {
     ];
     let out_length = prop_oneof![Just(31usize), 0usize..2000, Just(4096), Just(120 * 1024)];
     prop_oneof![
-        6 => (length, any::<bool>(), 0u8..4, command())
+        6 => (length, any::<bool>(), 0u8..5, command())
             .prop_map(|(length, input, lun, command)| Act::Wrapper { length, input, lun, command }),
         1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(Act::Garbage),
         8 => in_length.prop_map(Act::In),
@@ -136,11 +155,15 @@ struct World {
 
 impl World {
     fn new(size: BlockSize, short_in: ShortIn) -> Self {
-        let unit = || LogicalUnit::new(disk(size, BLOCKS));
+        let unit = |cached| {
+            let options = disk(size, BLOCKS).write_cache(cached);
+            LogicalUnit::new(options.discard(cached))
+        };
         let read_only = LogicalUnit::new(disk(size, BLOCKS).read_only(true));
+        let cd = LogicalUnit::new(UnitOptions::cd(BLOCKS));
         let options = BotOptions::new(Speed::High).short_in(short_in);
         let mut world = Self {
-            device: BotDevice::new(options, [unit(), unit(), read_only]).unwrap(),
+            device: BotDevice::new(options, [unit(true), unit(false), read_only, cd]).unwrap(),
             size: u64::from(size.get()),
             ids: TransferIds::default(),
             pending: BTreeMap::new(),
@@ -232,24 +255,20 @@ impl World {
         };
         let same_unit = self.ops.values().filter(|other| other.lun() == op.lun());
         assert_eq!(same_unit.count(), 0, "one operation of a unit at a time");
-        let (offset, length) = match &op {
-            BlockOp::Read { offset, length, .. } => (*offset, u64::from(*length)),
-            BlockOp::Write {
-                offset, data, lun, ..
-            } => {
-                assert_ne!(lun.get(), 2, "it is read-only");
-                (*offset, data.len() as u64)
-            }
-            BlockOp::Zero { offset, length, .. } => (*offset, *length),
-            BlockOp::Flush { .. } => (0, self.size),
+        let lun = op.lun().get();
+        let size = if lun == CD { 2048 } else { self.size };
+        let (offset, length, limit) = match &op {
+            BlockOp::Read { offset, length, .. } => (*offset, u64::from(*length), 1 << 20),
+            BlockOp::Write { offset, data, .. } => (*offset, data.len() as u64, 1 << 20),
+            BlockOp::Zero { offset, length, .. } => (*offset, *length, MAX_ZERO),
+            BlockOp::Flush { .. } => (0, size, size),
         };
-        assert!(length > 0 && length <= 1 << 20, "bounded");
-        assert_eq!(
-            (offset % self.size, length % self.size),
-            (0, 0),
-            "whole blocks"
-        );
-        assert!(offset + length <= BLOCKS * self.size, "inside the capacity");
+        if let BlockOp::Write { .. } | BlockOp::Zero { .. } = op {
+            assert!(!matches!(lun, READ_ONLY | CD), "it is read-only");
+        }
+        assert!(length > 0 && length <= limit, "bounded");
+        assert_eq!((offset % size, length % size), (0, 0), "whole blocks");
+        assert!(offset + length <= BLOCKS * size, "inside the capacity");
         assert!(
             self.ops.insert(op.token(), op).is_none(),
             "a token of its own"
@@ -364,10 +383,15 @@ proptest! {
     /// The unit alone: one phase, one end, and never more data than the phase said.
     #[test]
     fn every_command_has_one_phase_and_one_end(
-        commands in prop::collection::vec((command(), any::<u8>()), 1..20)
+        is_cd: bool, commands in prop::collection::vec((command(), any::<u8>()), 1..20)
     ) {
         use msc_bot::{Task, UnitEvent};
-        let mut unit = LogicalUnit::new(disk(BlockSize::BYTES_512, BLOCKS));
+        let options = if is_cd {
+            UnitOptions::cd(BLOCKS)
+        } else {
+            disk(BlockSize::BYTES_512, BLOCKS).discard(true)
+        };
+        let mut unit = LogicalUnit::new(options);
         for (number, (command, how)) in commands.into_iter().enumerate() {
             let task = Task(number as u32);
             let mut block = [0; 16];
