@@ -196,7 +196,8 @@ pub enum BlockOp {
         offset: u64,
         /// What.
         data: Bytes,
-        /// Finished only when the data, not what was written before, would survive a loss of power.
+        /// Finished only when the data would survive a loss of power. What was written before need
+        /// not.
         durable: bool,
     },
     /// Makes a range of at most 64 MiB read as zeros; finished with no bytes. Where that is to be

@@ -206,7 +206,12 @@ proptest! {
         let mut world = World::new(how, cached);
         for (turn, choice) in turns {
             let choice = usize::from(choice);
-            let count = if choice % 16 == 0 { 300 } else { choice % 9 };
+            let count = match choice % 64 {
+                // In more than one piece.
+                0 => 2500,
+                16 | 32 | 48 => 300,
+                _ => choice % 9,
+            };
             // Mostly the same few blocks.
             let lba = choice / 16 % if choice % 5 == 0 { BLOCKS - count } else { 20 };
             match turn {

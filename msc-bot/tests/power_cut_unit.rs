@@ -293,7 +293,12 @@ proptest! {
         let mut queue = Queue::new(cached);
         for (turn, choice) in turns {
             let choice = usize::from(choice);
-            let count = if choice % 16 == 0 { 200 } else { 1 + choice % 9 };
+            let count = match choice % 64 {
+                // In more than one piece.
+                0 => 2500,
+                16 | 32 | 48 => 200,
+                _ => 1 + choice % 9,
+            };
             let lba = choice / 16 % if choice % 5 == 0 { BLOCKS - count } else { 20 };
             match turn {
                 0..=6 => queue.ask(COMMANDS[choice / 3 % COMMANDS.len()], lba, count),

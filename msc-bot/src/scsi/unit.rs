@@ -274,7 +274,8 @@ impl LogicalUnit {
             if let Some((direction, length)) = running.phase.take() {
                 return Some(UnitEvent::Phase(task, direction, length));
             }
-            if running.work.needs_store() && !self.may_use_store(at) {
+            let needs_store = running.work.needs_store();
+            if self.is_held(at) || needs_store && !self.may_use_store(at) {
                 at = at.saturating_add(1);
                 continue;
             }
@@ -357,22 +358,28 @@ impl LogicalUnit {
         None
     }
 
-    /// Whether a command may ask something of the store. Nobody may before what was aborted is
-    /// finished; one that must be alone waits until it is, and is until it ends; one that is
-    /// ordered waits for those before it, and those behind it wait for it.
-    fn may_use_store(&mut self, at: usize) -> bool {
-        if !self.stale.is_empty() {
-            return false;
-        }
+    /// Whether a command has to wait for one before it: one that is ordered does for all that need
+    /// the medium, and those behind it do for it. They take no data either, lest it be in the way of
+    /// what those before it wait for.
+    fn is_held(&self, at: usize) -> bool {
         let Some((running, before)) = self.running.get(..=at).and_then(<[_]>::split_last) else {
             return false;
         };
         let is_ordered = running.work.is_ordered();
-        let must_wait =
+        let holds =
             |other: &Running| other.work.is_ordered() || is_ordered && other.work.needs_medium();
-        if before.iter().any(must_wait) {
+        running.work.needs_medium() && before.iter().any(holds)
+    }
+
+    /// Whether a command may ask something of the store. Nobody may before what was aborted is
+    /// finished; one that must be alone waits until it is, and is until it ends.
+    fn may_use_store(&mut self, at: usize) -> bool {
+        if !self.stale.is_empty() {
             return false;
         }
+        let Some(running) = self.running.get(at) else {
+            return false;
+        };
         if !running.work.is_exclusive() {
             return self.exclusive.is_none();
         }

@@ -11,7 +11,8 @@ use msc_bot::{BlockOp, BlockToken};
 use usb_transfer::Segments;
 
 pub const BLOCK: usize = 512;
-pub const BLOCKS: usize = 600;
+/// More than go in one piece.
+pub const BLOCKS: usize = 3000;
 
 /// A disk with a volatile cache. Each block is filled with one number.
 pub struct Store {
