@@ -10,7 +10,7 @@ use usbip_proto::{BusId, DeviceId, DeviceRecord, RecordError};
 use crate::server::Device;
 use crate::simulated::{Looks, serial_number};
 use crate::{
-    Address, DiskOptions, Failure, LocalDevice, Physical, PhysicalOptions, Relay, Sleeper,
+    Address, DiskOptions, Failure, LocalDevice, Physical, PhysicalOptions, Relay, Sleeper, Taken,
     UnitImage, read_speed, simulated, typed_strokes,
 };
 
@@ -292,17 +292,21 @@ impl Offered {
         }
     }
 
-    /// The device, if it is one of this machine. A real one is taken from its driver.
+    /// Has a host served with the device, if it is one of this machine. A real one is taken from its
+    /// driver for that long.
     ///
     /// # Errors
-    /// It is not, or cannot be had.
-    pub fn into_local(self) -> Result<LocalDevice, Failure> {
-        match self.source {
-            Source::Local(device) => Ok(*device),
-            Source::Physical(mut device) => {
-                let taken = device.take().map_err(Failure::mistake)?;
-                let descriptors = taken.device.descriptors().clone();
-                Ok(LocalDevice::new(descriptors, taken.device, taken.sleeper))
+    /// It is not, or cannot be had now.
+    pub fn lend<T>(&mut self, serve: impl FnOnce(&mut LocalDevice) -> T) -> Result<T, Failure> {
+        match &mut self.source {
+            Source::Local(device) => Ok(serve(device)),
+            Source::Physical(device) => {
+                let Taken { sleeper, device } = device.take().map_err(Failure::mistake)?;
+                let descriptors = device.descriptors().clone();
+                let mut device = LocalDevice::new(descriptors, device, sleeper);
+                let served = serve(&mut device);
+                device.function.close().map_err(Failure::failed)?;
+                Ok(served)
             }
             Source::Relay(_) => Err(Failure::Mistake(format!(
                 "{} is not of this machine",

@@ -28,6 +28,8 @@ use usb_transfer::{
     TransferId,
 };
 
+use crate::signal::Hold;
+
 pub use host_api::{ClaimError, HostApi};
 pub use nusb::Nusb;
 pub use physical::{Physical, PhysicalError, PhysicalOptions, PhysicalOptionsError, Taken, Way};
@@ -58,8 +60,8 @@ pub struct Passthrough<H: HostApi> {
     endpoints: EndpointMap,
     /// The configuration in which the system's drivers had the device.
     found: u8,
-    /// Whether it was taken from them.
-    is_taken: bool,
+    /// From when it was taken from them until it is given back.
+    hold: Option<Hold>,
     /// The interfaces that are claimed.
     claimed: Vec<u8>,
     /// The interfaces whose endpoints have been given streams.
@@ -138,7 +140,7 @@ impl<H: HostApi> Passthrough<H> {
             policy,
             endpoints,
             found: configuration,
-            is_taken: false,
+            hold: None,
             claimed: Vec::new(),
             streaming: Vec::new(),
             under_way: BTreeMap::new(),
@@ -172,7 +174,7 @@ impl<H: HostApi> Passthrough<H> {
     /// # Errors
     /// One of them cannot be had; then none was taken.
     pub fn claim(&mut self) -> Result<(), ClaimError> {
-        self.is_taken = true;
+        self.hold.get_or_insert_with(Hold::new);
         self.claim_interfaces().inspect_err(|_| self.give_back())
     }
 
@@ -202,9 +204,9 @@ impl<H: HostApi> Passthrough<H> {
 
     /// Lets the system's drivers have the device, as it was. What was under way is cancelled.
     pub fn give_back(&mut self) {
-        if !mem::take(&mut self.is_taken) {
+        let Some(_until_it_is_back) = self.hold.take() else {
             return;
-        }
+        };
         self.cancel_those(&Stops::All);
         self.release();
         if self.endpoints.configuration() != self.found {

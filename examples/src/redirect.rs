@@ -18,6 +18,9 @@ pub enum Redirected {
     Rejected,
     /// It was told to stop; the guest knows that the device is gone.
     Stopped,
+    /// The device has gone by itself, such as one that was unplugged; the guest knows that. The
+    /// connection is closed: a guest that comes again may have it when it is back.
+    Gone,
 }
 
 /// Reads capabilities from the digits of a hexadecimal number, as of an option.
@@ -35,9 +38,9 @@ pub fn read_capabilities(bits: &str) -> Result<Capabilities, &'static str> {
 /// How long a guest may take to read that its device is gone, and to acknowledge it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Gives the device that `host` was attached to a guest, until the guest leaves or rejects it, or
-/// until `stop` is set and the sleeper woken; then the guest is told, and may acknowledge within five
-/// seconds. `watch` is called with each new state.
+/// Gives the device that `host` was attached to a guest, until the guest leaves or rejects it, until
+/// the device goes, or until `stop` is set and the sleeper woken; then the guest is told, and may
+/// acknowledge within five seconds. `watch` is called with each new state.
 ///
 /// # Errors
 /// The guest broke the protocol, or the connection failed. Everything was given back all the same.
@@ -80,6 +83,11 @@ pub fn redirect(
                 host.end();
                 continue;
             }
+            let has_none = matches!(state, HostState::Detaching | HostState::Empty);
+            if has_none && outcome == Redirected::Left {
+                outcome = Redirected::Gone;
+                patience = Some(sleeper.after(PATIENCE));
+            }
         }
         if again {
             continue;
@@ -90,12 +98,80 @@ pub fn redirect(
         }
         let is_told =
             matches!(state, HostState::Greeting | HostState::Empty) && host.tx().is_empty();
-        if outcome == Redirected::Stopped && is_told {
+        if matches!(outcome, Redirected::Stopped | Redirected::Gone) && is_told {
             host.end();
             continue;
         }
         let until = function.next_frame().into_iter();
         let until = until.chain(patience.filter(|_| !is_over)).min();
         sleeper.sleep([&mut *stream], until)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use usb_descriptors::Speed;
+    use usb_functions::{DeviceOptions, Keyboard};
+    use usbredir_proto::{GuestState, Options};
+
+    use super::*;
+    use crate::{Driven, take_device};
+
+    #[test]
+    fn a_guest_whose_device_goes_is_told_and_left() {
+        let (mut near, far) = Stream::pair().unwrap();
+        let keyboard = Keyboard::new(DeviceOptions::new(Speed::High)).unwrap();
+        let mut host = Host::new(Options::default());
+        host.attach(keyboard.descriptors().clone()).unwrap();
+        let mut sleeper = Sleeper::new();
+        let waker = sleeper.waker().unwrap();
+        let guest = thread::spawn(move || {
+            let mut stream = Stream::new(far).unwrap();
+            let mut guest = take_device(&mut stream, Options::default(), None).unwrap();
+            waker.wake();
+            let sleeper = Sleeper::new();
+            let mut is_told = false;
+            while !stream.finished() {
+                while guest.poll().is_some() {}
+                is_told |= guest.state() == GuestState::Empty;
+                if !stream.turn(&mut guest) && !stream.finished() {
+                    sleeper.sleep([&mut stream], None).unwrap();
+                }
+            }
+            is_told
+        });
+        let unplugged = AtomicBool::new(false);
+        let mut function = Driven::new(keyboard, |keyboard: &mut Keyboard| {
+            if unplugged.load(Ordering::Acquire) {
+                keyboard.detach();
+            }
+        });
+        let mut states = Vec::new();
+        let redirected = redirect(
+            &mut near,
+            &sleeper,
+            &mut host,
+            &mut function,
+            &AtomicBool::new(false),
+            |host| {
+                states.push(host.state());
+                unplugged.store(host.state() == HostState::Attached, Ordering::Release);
+            },
+        );
+        assert_eq!(redirected.unwrap(), Redirected::Gone);
+        drop(near);
+        assert!(guest.join().unwrap(), "the guest was not told");
+        let expected = [
+            HostState::Attached,
+            HostState::Detaching,
+            HostState::Empty,
+            HostState::Over,
+        ];
+        assert!(
+            expected.starts_with(&states) && states.len() > 2,
+            "{states:?}"
+        );
     }
 }

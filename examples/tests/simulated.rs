@@ -48,14 +48,15 @@ fn devices_have_serial_numbers() {
         assert!(devices.take(&option, &mut arguments).unwrap(), "{option}");
     }
     let found = devices.wanted.iter().map(|wanted| {
-        let device = wanted.open().unwrap().into_local().unwrap();
-        let strings = device.descriptors.strings.iter();
+        let mut offered = wanted.open().unwrap();
+        let lent = offered.lend(|device| device.descriptors.clone());
+        let descriptors = lent.unwrap();
+        assert_eq!(descriptors.device().unwrap().serial_string(), 3);
+        let strings = descriptors.strings.iter();
         let serial = strings.filter(|string| string.index == 3).last().unwrap();
-        let serial = StringDescriptor::parse(&serial.descriptor)
+        StringDescriptor::parse(&serial.descriptor)
             .unwrap()
-            .to_string();
-        assert_eq!(device.descriptors.device().unwrap().serial_string(), 3);
-        serial
+            .to_string()
     });
     let found: Vec<String> = found.collect();
     assert_eq!(found, ["AUDIO-1", "DESK", "KEYBOARD-2", "AUDIO-2"]);
@@ -106,11 +107,12 @@ fn a_keyboard_leaves_when_all_is_typed() {
 
 #[test]
 fn an_offered_keyboard_types_to_each_host_when_that_had_time_to_look() {
-    let offered = simulated::keyboard(strokes("a"), &simulated::Looks::default()).unwrap();
-    let mut keyboard = offered.into_local().unwrap().function;
+    let mut offered = simulated::keyboard(strokes("a"), &simulated::Looks::default()).unwrap();
     let mut ids = TransferIds::default();
     let mut now = 0;
     for host in 0..2 {
+        let lent = offered.lend(|device| {
+        let keyboard = &mut device.function;
         keyboard.arrive();
         let configure = SetupPacket::set_configuration(1);
         keyboard.submit(Transfer::control_in(ids.mint(), configure));
@@ -153,6 +155,8 @@ fn an_offered_keyboard_types_to_each_host_when_that_had_time_to_look() {
         assert_eq!(reports, [4, 0]);
         keyboard.reset();
         while keyboard.poll().is_some() {}
+        });
+        lent.unwrap();
     }
 }
 

@@ -65,7 +65,7 @@ for way in nusb usbfs; do
 done
 report "acm: 20000 bytes each way, by nusb and usbfs"
 
-# A keyboard without the boot protocol, which would be one of this machine.
+# A keyboard without the boot protocol.
 is_keyboard() {
     echo 0 >"$2/protocol"
     echo 0 >"$2/subclass"
@@ -77,8 +77,10 @@ is_keyboard() {
 note "a human interface device"
 gadget hid dummy_udc.2 high-speed hid.0 is_keyboard
 given hid
+said=$(timeout 10 attach-usb --usb "$real_id" 2>&1) && fail "a keyboard of this machine is taken"
+grep -q "a keyboard of this machine" <<<"$said" || fail "refused without a reason: $said"
 for way in nusb usbfs; do
-    through "$real_id" ",$way"
+    through "$real_id" ",$way,force"
     wait_until 20 node_is "$bus_id" 'event*' || fail "no input device at $bus_id"
     rm -f events
     evtest --grab "/dev/input/$(node_of "$bus_id" 'event*')" >events &

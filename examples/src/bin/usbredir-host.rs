@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 use examples::{
-    Address, Devices, Failure, Kind, Listener, LocalDevice, Redirected, Sleeper, Stop, Stream,
-    Wanted, read_capabilities, redirect, say, signal,
+    Address, Devices, Failure, Kind, Listener, LocalDevice, Offered, Redirected, Sleeper, Stop,
+    Stream, Wanted, read_capabilities, redirect, say, signal,
 };
 use lexopt::prelude::*;
 use usbredir_proto::{Capabilities, Host, HostState, Options};
@@ -38,10 +39,11 @@ ADDR is tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. QEMU listens with
 
 Standard output tells of the guest and of what it makes of the device. Ctrl-C or SIGTERM tells the
 guest that the device is gone, flushes and ends; a guest that does not answer is left after five
-seconds.
+seconds. A real device is taken from its driver when a guest comes, and given back when it leaves;
+unplugged, the guest is told and left, and others are until it is back.
 
-Exit status: 0 after that, or when the guest that was connected to has left; 1 if it rejected the
-device, or after a failure; 2 after a mistake, with nothing changed.";
+Exit status: 0 after that, or when the guest that was connected to has left or the device has gone;
+1 if the guest rejected the device, or after a failure; 2 after a mistake, with nothing changed.";
 
 fn main() -> ExitCode {
     let result = match Command::parse(env::args_os().skip(1)) {
@@ -134,44 +136,56 @@ impl Command {
 struct Ending {
     stop: Stop,
     is_set: Arc<AtomicBool>,
+    /// Of the loop that serves a guest.
+    waker: Arc<Mutex<Option<Waker>>>,
 }
 
 impl Ending {
-    /// From now on the signals are its own. The sleeper is that of the loop that serves a guest.
-    fn on_signal(sleeper: &mut Sleeper) -> io::Result<Self> {
-        let stop = Stop::new()?;
-        let is_set = Arc::new(AtomicBool::new(false));
-        let (waker, stopped, flag) = (sleeper.waker()?, stop.clone(), Arc::clone(&is_set));
+    /// From now on the signals are its own.
+    fn on_signal() -> io::Result<Self> {
+        let ending = Self {
+            stop: Stop::new()?,
+            is_set: Arc::default(),
+            waker: Arc::default(),
+        };
+        let (stop, is_set) = (ending.stop.clone(), Arc::clone(&ending.is_set));
+        let waker = Arc::clone(&ending.waker);
         signal::on_first_signal(move || {
-            flag.store(true, Ordering::Release);
-            stopped.stop();
-            waker.wake();
+            is_set.store(true, Ordering::Release);
+            stop.stop();
+            let waker = waker.lock().unwrap_or_else(PoisonError::into_inner);
+            waker.as_ref().inspect(|waker| waker.wake_by_ref());
         })?;
-        Ok(Self { stop, is_set })
+        Ok(ending)
+    }
+
+    /// This is what the loop that looks at `is_set` from now on sleeps with.
+    fn wakes(&self, sleeper: &mut Sleeper) -> io::Result<()> {
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        *waker = Some(sleeper.waker()?);
+        Ok(())
     }
 }
 
 /// What is given to guests.
 struct Gift {
     capabilities: Capabilities,
-    device: LocalDevice,
+    device: Offered,
     ending: Ending,
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
-    let offered = arguments.device.open()?;
-    for line in &offered.notes {
+    let device = arguments.device.open()?;
+    for line in &device.notes {
         let _ = writeln!(io::stderr(), "{PROGRAM}: {line}");
     }
-    let name = offered.name.clone();
-    let mut device = offered.into_local()?;
-    let ending = Ending::on_signal(&mut device.sleeper).map_err(Failure::failed)?;
+    let ending = Ending::on_signal().map_err(Failure::failed)?;
+    say(&device.name)?;
     let mut gift = Gift {
         capabilities: arguments.capabilities,
         device,
         ending,
     };
-    say(name)?;
     let result = match &arguments.place {
         Place::Connect(address) => address
             .connect()
@@ -179,7 +193,7 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
             .and_then(|socket| gift.serve_guest(socket)),
         Place::Listen(address) => gift.listen(address),
     };
-    let flushed = gift.device.function.close();
+    let flushed = gift.device.into_device().close();
     result?;
     flushed.map_err(|error| Failure::Failed(format!("what was written last may be lost: {error}")))
 }
@@ -199,27 +213,49 @@ impl Gift {
         Ok(())
     }
 
+    /// Where the device cannot be had, the guest sees the end of its connection.
     fn serve_guest(&mut self, socket: OwnedFd) -> Result<(), Failure> {
-        let mut stream = Stream::new(socket).map_err(Failure::failed)?;
-        let mut options = Options::default();
-        options.capabilities = self.capabilities;
-        let mut host = Host::new(options);
-        let descriptors = self.device.descriptors.clone();
-        host.attach(descriptors).map_err(Failure::failed)?;
-        let LocalDevice {
-            sleeper, function, ..
-        } = &mut self.device;
-        function.arrive();
-        let is_set = &self.ending.is_set;
-        let served = redirect(&mut stream, sleeper, &mut host, function, is_set, announce);
-        match served.map_err(Failure::failed)? {
+        let (ending, capabilities) = (&self.ending, self.capabilities);
+        let lent = self
+            .device
+            .lend(|device| redirect_to(socket, device, capabilities, ending));
+        match lent?? {
             Redirected::Rejected => {
                 Err(Failure::Failed("the guest does not want the device".into()))
             }
             Redirected::Left => say("the guest has left"),
             Redirected::Stopped => say("detached"),
+            Redirected::Gone => say("the device has gone"),
         }
     }
+}
+
+fn redirect_to(
+    socket: OwnedFd,
+    device: &mut LocalDevice,
+    capabilities: Capabilities,
+    ending: &Ending,
+) -> Result<Redirected, Failure> {
+    let mut stream = Stream::new(socket).map_err(Failure::failed)?;
+    let mut options = Options::default();
+    options.capabilities = capabilities;
+    let mut host = Host::new(options);
+    host.attach(device.descriptors.clone())
+        .map_err(Failure::failed)?;
+    let LocalDevice {
+        sleeper, function, ..
+    } = device;
+    ending.wakes(sleeper).map_err(Failure::failed)?;
+    function.arrive();
+    let served = redirect(
+        &mut stream,
+        sleeper,
+        &mut host,
+        function,
+        &ending.is_set,
+        announce,
+    );
+    served.map_err(Failure::failed)
 }
 
 /// What the guest makes of the device. Where nobody listens there is no use in it.

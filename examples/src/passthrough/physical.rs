@@ -21,7 +21,7 @@ use super::policy::Requests;
 use super::read_only::{Disks, DisksError, ReadOnly};
 use super::{ClaimError, HostApi, Passthrough, Policy, Usbfs};
 use crate::server::Device;
-use crate::{Local, Sleeper, Stop, Stream, StreamError, run};
+use crate::{Local, Sleeper, Stop, Stream, StreamError, run, signal};
 
 /// How a device is to be offered: `DEVICE[,OPTION]...`. DEVICE is a [`Selector`]. OPTION is `nusb`
 /// or `usbfs`, the way to the device; `keep-configuration`; `read-only`, a disk that cannot be
@@ -353,12 +353,14 @@ impl Physical {
 
 impl<H: HostApi> Passthrough<H> {
     /// Waits for what is under way when its user has left, so that the device is at rest when the
-    /// drivers get it; not for ever.
+    /// drivers get it; not for ever, and not when [time is up](signal::time_is_up). Longer only where
+    /// the system takes longer for a reset that is due.
     pub fn come_to_rest(&mut self) {
         let until = Instant::now() + PATIENCE;
         loop {
             while self.poll().is_some() {}
-            if self.is_gone() || !self.is_busy() || Instant::now() >= until {
+            if self.is_gone() || !self.is_busy() || signal::time_is_up() || Instant::now() >= until
+            {
                 return;
             }
             thread::sleep(Duration::from_millis(1));
