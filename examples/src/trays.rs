@@ -29,6 +29,9 @@ pub struct Trays {
 /// Why a command was not done, in words.
 type Refusal = String;
 
+const NO_COMMAND: &str =
+    "a command is status, eject, remove, insert IMAGE, resize, protect or unprotect";
+
 impl Trays {
     /// What the help says of the commands.
     pub const HELP: &str = "\
@@ -74,29 +77,23 @@ line that begins with error.
                 let luns = (0..16).filter_map(Lun::new).take(self.images.len());
                 return Ok(luns.map(|lun| self.status(lun, disk)).collect());
             }
-            ("eject", "") => self.take_out(lun, disk, false)?,
-            ("remove", "") => self.take_out(lun, disk, true)?,
+            ("eject", "") => {
+                unlocked(lun, disk)?;
+                self.take_out(lun, disk)?;
+            }
+            ("remove", "") => self.take_out(lun, disk)?,
             ("insert", image) if !image.is_empty() => {
                 self.put_in(lun, UnitImage::parse(image.trim().as_ref()), disk)?;
             }
             ("resize", "") => self.resize(lun, disk)?,
             ("protect", "") => self.write_protect(lun, disk, true)?,
             ("unprotect", "") => self.write_protect(lun, disk, false)?,
-            _ => {
-                return Err(
-                    "a command is status, eject, remove, insert IMAGE, resize, protect \
-                            or unprotect"
-                        .into(),
-                );
-            }
+            _ => return Err(NO_COMMAND.into()),
         }
         Ok(self.status(lun, disk))
     }
 
-    fn take_out(&mut self, lun: Lun, disk: &mut ImageDisk, forced: bool) -> Result<(), Refusal> {
-        if disk.is_locked(lun) && !forced {
-            return Err("the host has locked it".into());
-        }
+    fn take_out(&mut self, lun: Lun, disk: &mut ImageDisk) -> Result<(), Refusal> {
         if let Some(image) = self.images.get_mut(usize::from(lun.get())) {
             *image = None;
         }
@@ -113,35 +110,33 @@ line that begins with error.
             (false, false) => image,
         };
         let block_size = block_size(lun, disk)?;
-        // The same once more cannot be opened before it is let go: perhaps to be written now.
-        let is_again = disk
-            .store(lun)
-            .is_some_and(|store| store.is_at(&image.path));
-        let mut flushed = Ok(());
-        if is_again {
-            flushed = self.take_out(lun, disk, false);
-            if disk.store(lun).is_some() {
-                return flushed;
-            }
-        }
+        unlocked(lun, disk)?;
+        // The one before stays if there is anything wrong with the new one. Only the same once more
+        // cannot be opened before it is let go: perhaps to be written now.
+        let is_again = disk.store(lun);
+        let is_again = is_again.is_some_and(|store| store.is_at(&image.path));
+        let before = if is_again {
+            self.take_out(lun, disk)
+        } else {
+            Ok(())
+        };
         let opened = image.open().and_then(|store| {
             let blocks = blocks_of(&image.path, &store, block_size)?;
             Ok((store, blocks))
         });
-        let (store, blocks) = opened.map_err(|failure| {
-            let left = if is_again { "; the unit is empty" } else { "" };
-            failure.into_text() + left
-        })?;
-        // The one before stays if there is anything wrong with the new one.
-        if !is_again {
-            flushed = self.take_out(lun, disk, false);
-        }
-        if disk.store(lun).is_none() {
-            let read_only = image.access == Access::ReadOnly;
-            disk.insert(lun, store, blocks, read_only);
-            if let Some(place) = self.images.get_mut(at) {
-                *place = Some(image);
+        let (store, blocks) = match opened {
+            Ok(opened) => opened,
+            Err(failure) => {
+                before?;
+                let left = if is_again { "; the unit is empty" } else { "" };
+                return Err(failure.into_text() + left);
             }
+        };
+        let flushed = before.and(self.take_out(lun, disk));
+        let read_only = image.access == Access::ReadOnly;
+        disk.insert(lun, store, blocks, read_only);
+        if let Some(place) = self.images.get_mut(at) {
+            *place = Some(image);
         }
         flushed
     }
@@ -195,6 +190,14 @@ line that begins with error.
         let states: String = states.into_iter().flatten().collect();
         format!("unit {lun}: {}{states}\n", image.path.display())
     }
+}
+
+/// Whether what is in a unit, if there is something, may be taken out.
+fn unlocked(lun: Lun, disk: &ImageDisk) -> Result<(), Refusal> {
+    if disk.is_locked(lun) && disk.store(lun).is_some() {
+        return Err("the host has locked it".into());
+    }
+    Ok(())
 }
 
 fn unit(lun: Lun, disk: &ImageDisk) -> Option<&LogicalUnit> {
