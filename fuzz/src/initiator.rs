@@ -12,9 +12,9 @@ use msc_bot::{
     UnitOptions,
 };
 use testkit::Decisions;
-use usb_descriptors::Speed;
+use usb_descriptors::{Direction, Speed};
 use usb_transfer::{
-    Completion, Frontend, FunctionEvent, HostEvent, Segments, Status, Transfer, TransferId,
+    Completion, Frontend, FunctionEvent, HostEvent, Kind, Segments, Status, Transfer, TransferId,
 };
 
 use crate::{choices, split};
@@ -28,7 +28,20 @@ pub fn run(input: &[u8]) {
     let unit = LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, BLOCKS));
     let device = BotDevice::new(BotOptions::new(Speed::High), [unit]).expect("a device");
     let host = Initiator::new(device.descriptors()).expect("a disk");
-    run_with(decisions, host, device, choices::completion);
+    run_with(decisions, host, device, answer);
+}
+
+/// Where bytes are asked for, often something that could be a status (BOT 1.0, table 5.3).
+fn answer(decisions: &mut Decisions<'_>, transfer: &Transfer) -> Completion {
+    let is_control = matches!(transfer.kind, Kind::Control(_));
+    if is_control || transfer.payload.direction() == Direction::Out || decisions.chance() {
+        return choices::completion(decisions, transfer);
+    }
+    let mut status = b"USBS".to_vec();
+    status.extend([decisions.byte() % 40, 0, 0, 0]);
+    status.extend([0, decisions.byte() % 4, 0, 0]);
+    status.push(decisions.byte() % 4);
+    transfer.clone().complete_in(status)
 }
 
 /// A device's answer to a transfer, whether it keeps its contract or not.
