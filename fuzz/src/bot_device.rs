@@ -20,15 +20,19 @@ use usb_transfer::{
     TransferId, TransferIds,
 };
 
-use crate::store::{MARK, Store, bounded};
+use crate::store::{MARK, Store, bounded, is_restart};
 use crate::{choices, split};
 
 const BULK_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
 const BULK_OUT: EndpointAddress = EndpointAddress::from_byte(0x02);
 
 const BLOCKS: u64 = 96;
+/// Of 4096 bytes, as many as two operations of the store and a half.
+const MANY_BLOCKS: u64 = 640;
 /// The unit that takes no writes.
 const READ_ONLY: u8 = 1;
+/// The unit that is a drive.
+const CD: u8 = 2;
 /// More than any transfer has use for.
 const LONG: u32 = 1 << 20;
 
@@ -51,6 +55,9 @@ struct Run<'a> {
     stream: &'a [u8],
     device: BotDevice,
     block: u64,
+    blocks: u64,
+    /// The most that is moved for a command.
+    most: u32,
     ids: TransferIds,
     pending: BTreeMap<TransferId, Transfer>,
     /// Bulk transfers that are pending, by `Direction`.
@@ -73,12 +80,17 @@ impl<'a> Run<'a> {
             0 => BlockSize::BYTES_512,
             _ => BlockSize::BYTES_4096,
         };
+        // Some disks are larger than what a store is asked for at once.
+        let (blocks, most) = match plan & 0x1d {
+            0x1d => (MANY_BLOCKS, 3 * LONG),
+            _ => (BLOCKS, 9 * 4096),
+        };
         let short_in = match plan & 2 {
             0 => ShortIn::Pad,
             _ => ShortIn::Stall,
         };
         let options = || {
-            UnitOptions::new(size, BLOCKS)
+            UnitOptions::new(size, blocks)
                 .vendor("Vendor")
                 .product("Product")
                 .serial("SERIAL")
@@ -96,10 +108,12 @@ impl<'a> Run<'a> {
             stream,
             device: device.expect("a device of three units"),
             block,
+            blocks,
+            most,
             ids: TransferIds::default(),
             pending: BTreeMap::new(),
             order: [Vec::new(), Vec::new()],
-            store: Store::new(2, BLOCKS, block, Lun::new(READ_ONLY)).and_cd(BLOCKS),
+            store: Store::new(2, blocks, block, Lun::new(READ_ONLY)).and_cd(BLOCKS),
             wrappers: BTreeMap::new(),
             next_tag: 0,
             status: None,
@@ -171,7 +185,8 @@ impl<'a> Run<'a> {
     /// The embedder does something with a medium. Each is as large as the first, or smaller.
     fn change_medium(&mut self) {
         let lun = Lun::new(self.decisions.byte() % 4).expect("below 16");
-        let blocks = self.decisions.below(BLOCKS as usize + 1) as u64;
+        let most = if lun.get() == CD { BLOCKS } else { self.blocks };
+        let blocks = self.decisions.below(most as usize + 1) as u64;
         match self.decisions.below(4) {
             0 => self.device.insert(lun, blocks, lun.get() == READ_ONLY),
             1 => self.device.remove(lun),
@@ -257,9 +272,12 @@ impl<'a> Run<'a> {
         };
         let is_read = decisions.chance();
         let (mut lba, mut count) = (
-            decisions.below(BLOCKS as usize) as u64,
+            decisions.below(self.blocks as usize) as u64,
             decisions.below(9) as u32,
         );
+        if self.blocks == MANY_BLOCKS && decisions.below(4) == 3 {
+            (lba, count) = (lba % 64, 240 + decisions.below(300) as u32);
+        }
         if choices::rarely(decisions, 16) {
             lba = u64::from(choices::word(decisions)) << decisions.below(33);
             count = choices::word(decisions);
@@ -306,7 +324,7 @@ impl<'a> Run<'a> {
     fn data_and_status(&mut self, expected: u32, direction: Direction) {
         let pieces = 1 + self.decisions.below(3) as u32;
         for piece in 0..pieces {
-            let length = expected.min(9 * 4096) / pieces;
+            let length = expected.min(self.most) / pieces;
             if length == 0 {
                 break;
             }
@@ -397,6 +415,9 @@ impl<'a> Run<'a> {
     fn completed(&mut self, completion: &Completion) {
         let transfer = self.pending.remove(&completion.id);
         let transfer = transfer.expect("completed once, and only what was submitted");
+        if is_restart(&transfer, completion) {
+            self.store.reset();
+        }
         let asked = transfer.payload.len();
         let direction = transfer.payload.direction();
         assert!(completion.actual.len() <= asked || !transfer.is_consistent());
@@ -462,7 +483,7 @@ impl<'a> Run<'a> {
         while self.store.outstanding(None) > 0 {
             self.finish_one();
         }
-        self.device.insert(Lun::ZERO, BLOCKS, false);
+        self.device.insert(Lun::ZERO, self.blocks, false);
         // What the unit has to tell: the last sense, and each kind of unit attention once.
         for _ in 0..6 {
             self.command(Direction::In, &[0x03, 0, 0, 0, 18, 0], 18);

@@ -22,6 +22,7 @@ mod socket;
 mod store;
 pub mod uas_device;
 pub mod uas_initiator;
+mod uas_orderly;
 mod urb;
 pub mod usbip_client;
 pub mod usbip_handshake;

@@ -77,6 +77,9 @@ pub fn all() -> Vec<Seed> {
     let slowly = [0, 0, 0, 199, 0, 0].repeat(12);
     let mut all = vec![
         seed("uas_device", "composed", join(&any(23, 800), &[])),
+        seed("uas_device", "orderly", orderly(0)),
+        seed("uas_device", "orderly-streams", orderly(1)),
+        seed("bot_device", "many-blocks", many_blocks()),
         seed("bot_device", "composed", join(&any(20, 800), &[])),
         seed("bot_device", "recorded", wrappers(&msc)),
         seed("control_endpoint", "good-device", join(&any(2, 600), &[])),
@@ -209,6 +212,16 @@ ss  0004 006 005 00020003 000004 2-1
 fn join(choices: &[u8], stream: &[u8]) -> Vec<u8> {
     let count = u16::try_from(choices.len()).expect("few choices");
     [&count.to_be_bytes()[..], choices, stream].concat()
+}
+
+/// Choices for `uas_orderly`, at high speed or at SuperSpeed.
+fn orderly(speed: u8) -> Vec<u8> {
+    join(&[&[speed, 1, 0][..], &any(31, 900)].concat(), &[])
+}
+
+/// Choices for `bot_device` with disks of many blocks.
+fn many_blocks() -> Vec<u8> {
+    join(&[&[0x1d][..], &any(32, 800)].concat(), &[])
 }
 
 /// Of usbredir's two ends.

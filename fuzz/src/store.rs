@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use msc_bot::{BlockError, BlockOp, BlockToken, Lun};
 use testkit::{Decisions, largest_allocation};
-use usb_transfer::Segments;
+use usb_descriptors::SetupPacket;
+use usb_transfer::{Completion, Kind, Segments, Transfer};
 
 use crate::choices;
 
@@ -154,6 +155,24 @@ impl Store {
         }
         Segments::new()
     }
+}
+
+/// Whether a request was carried out that ends all that is under way: SET_CONFIGURATION,
+/// SET_INTERFACE, or the reset of Bulk-Only Transport.
+pub(crate) fn is_restart(transfer: &Transfer, completion: &Completion) -> bool {
+    let Kind::Control(SetupPacket {
+        request_type,
+        request,
+        ..
+    }) = transfer.kind
+    else {
+        return false;
+    };
+    let restarts = matches!(
+        (request_type.0, request),
+        (0x00, 0x09) | (0x01, 0x0b) | (0x21, 0xff)
+    );
+    restarts && transfer.endpoint.is_control() && completion.status.is_completed()
 }
 
 /// Offset and length of what an operation is about.

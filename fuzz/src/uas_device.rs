@@ -1,7 +1,8 @@
 //! A disk behind USB Attached SCSI, between a host without manners and a store that finishes late,
-//! wrongly, out of order or not at all.
+//! wrongly, out of order or not at all; or before a host that keeps the rules, and so can tell whose
+//! data is whose (`uas_orderly`).
 //!
-//! Invariants: every transfer completes exactly once, a cancelled one at once; no more operations
+//! Invariants of the first: every transfer completes exactly once, a cancelled one at once; no more operations
 //! are at the store than there are tags, each of whole blocks inside the capacity, and none while
 //! one of before a reset is out; no call takes more than bounded memory; a reset in any state, once
 //! the store has finished, gives a disk that reads back what is written.
@@ -18,13 +19,13 @@ use usb_transfer::{
     TransferIds,
 };
 
-use crate::store::{MARK, Store, bounded};
-use crate::{choices, split};
+use crate::store::{MARK, Store, bounded, is_restart};
+use crate::{choices, split, uas_orderly};
 
-const COMMAND: EndpointAddress = EndpointAddress::from_byte(0x04);
-const STATUS: EndpointAddress = EndpointAddress::from_byte(0x83);
-const DATA_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
-const DATA_OUT: EndpointAddress = EndpointAddress::from_byte(0x02);
+pub(crate) const COMMAND: EndpointAddress = EndpointAddress::from_byte(0x04);
+pub(crate) const STATUS: EndpointAddress = EndpointAddress::from_byte(0x83);
+pub(crate) const DATA_IN: EndpointAddress = EndpointAddress::from_byte(0x81);
+pub(crate) const DATA_OUT: EndpointAddress = EndpointAddress::from_byte(0x02);
 
 const BLOCKS: u64 = 96;
 const BLOCK: u64 = 512;
@@ -40,6 +41,9 @@ pub fn run(input: &[u8]) {
     } else {
         Speed::High
     };
+    if decisions.chance() {
+        return uas_orderly::run(decisions, speed);
+    }
     let mut run = Run::new(decisions, stream, speed);
     run.configure();
     while !run.decisions.is_empty() {
@@ -66,15 +70,15 @@ impl<'a> Run<'a> {
     fn new(decisions: Decisions<'a>, stream: &'a [u8], speed: Speed) -> Self {
         let unit =
             || LogicalUnit::new(UnitOptions::new(BlockSize::BYTES_512, BLOCKS).discard(true));
-        let device = UasDevice::new(BotOptions::new(speed), [unit()]);
+        let device = UasDevice::new(BotOptions::new(speed), [unit(), unit()]);
         Self {
             decisions,
             stream,
-            device: device.expect("a device of one unit"),
+            device: device.expect("a device of two units"),
             has_streams: speed.is_super(),
             ids: TransferIds::default(),
             pending: BTreeMap::new(),
-            store: Store::new(1, BLOCKS, BLOCK, None),
+            store: Store::new(2, BLOCKS, BLOCK, None),
             status: None,
             data: None,
         }
@@ -187,7 +191,6 @@ impl<'a> Run<'a> {
         self.control(SetupPacket::set_interface(0, 1));
         self.poll();
         assert!(self.pending.is_empty(), "a setting completes what it stops");
-        self.store.reset();
     }
 
     fn command(&mut self, tag: u16, lun: u8, command: &[u8]) {
@@ -206,7 +209,8 @@ impl<'a> Run<'a> {
         let lba = self.decisions.below(BLOCKS as usize + 2) as u8;
         let count = self.decisions.below(9) as u8;
         let opcode = if is_read { 0x28 } else { 0x2a };
-        self.command(tag, 0, &[opcode, 0, 0, 0, 0, lba, 0, 0, count, 0]);
+        let lun = u8::from(choices::rarely(&mut self.decisions, 4));
+        self.command(tag, lun, &[opcode, 0, 0, 0, 0, lba, 0, 0, count, 0]);
         if self.decisions.below(4) > 0 {
             let length = u32::from(count) * BLOCK as u32;
             if is_read {
@@ -247,11 +251,12 @@ impl<'a> Run<'a> {
 
     fn change_medium(&mut self) {
         let blocks = self.decisions.below(BLOCKS as usize + 1) as u64;
+        let lun = Lun::new(self.decisions.byte() % 3).expect("below 16");
         match self.decisions.below(4) {
-            0 => self.device.insert(Lun::ZERO, blocks, false),
-            1 => self.device.remove(Lun::ZERO),
-            2 => self.device.resize(Lun::ZERO, blocks),
-            _ => self.device.write_protect(Lun::ZERO, blocks % 2 == 0),
+            0 => self.device.insert(lun, blocks, false),
+            1 => self.device.remove(lun),
+            2 => self.device.resize(lun, blocks),
+            _ => self.device.write_protect(lun, blocks % 2 == 0),
         }
         while self.device.poll_medium().is_some() {}
     }
@@ -284,6 +289,9 @@ impl<'a> Run<'a> {
     fn completed(&mut self, completion: &Completion) {
         let transfer = self.pending.remove(&completion.id);
         let transfer = transfer.expect("completed once, and only what was submitted");
+        if is_restart(&transfer, completion) {
+            self.store.reset();
+        }
         assert!(completion.actual.len() <= transfer.payload.len() || !transfer.is_consistent());
         if let (Status::COMPLETED, Actual::In(data)) = (completion.status, &completion.actual) {
             match transfer.endpoint {
