@@ -150,7 +150,6 @@ pub fn attach(
     options: &AttachOptions,
     sleeper: &Sleeper,
     device: &mut impl Function,
-    appeared: impl FnOnce() + Send + 'static,
 ) -> Result<(), Failure> {
     let vhci = Vhci::open(&options.sysfs).map_err(Failure::mistake)?;
     let (mut near, far) = Stream::pair().map_err(Failure::failed)?;
@@ -167,7 +166,6 @@ pub fn attach(
     thread::spawn(move || {
         if let Some(bus_id) = announced.bus_id(PATIENCE) {
             let _ = say(format_args!("bus id: {bus_id}"));
-            appeared();
         }
     });
     let mut session = Session::new(DEVICE, options.speed, Limits::default());

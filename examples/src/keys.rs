@@ -1,7 +1,9 @@
 //! Typing on a keyboard, from another thread.
 
 use std::io::Read;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::task::Waker;
 use std::vec;
 
@@ -9,67 +11,204 @@ use usb_functions::{Keyboard, KeyboardEvent, KeyboardLayout, Leds, Modifiers, St
 
 use crate::say;
 
-/// A user of a [`Keyboard`] who makes the strokes that come through a channel, as fast as the host
-/// takes them. When the channel has ended and all is typed, the keyboard leaves.
-///
-/// What the host does with the lights is said on standard output.
+/// Who types on a [`Keyboard`] from another thread. Once this is gone and all is typed, the keyboard
+/// leaves.
 ///
 /// ```
-/// use std::sync::mpsc::sync_channel;
-/// use examples::{Driven, strokes, type_from};
+/// use std::task::Waker;
+/// use examples::{Driven, Typist, strokes};
 /// use usb_descriptors::Speed;
 /// use usb_functions::{DeviceOptions, Keyboard};
 ///
-/// let (typed, channel) = sync_channel(1);
+/// let (typist, user) = Typist::new(1, Waker::noop());
 /// let keyboard = Keyboard::new(DeviceOptions::new(Speed::High))?;
-/// let keyboard = Driven::new(keyboard, type_from(channel));
-/// typed.send(strokes("hello"))?;
+/// let keyboard = Driven::new(keyboard, user);
+/// assert!(typist.strike(strokes("hello")));
 /// # let _ = keyboard;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), usb_functions::DeviceError>(())
 /// ```
-pub fn type_from(typed: Receiver<Vec<Stroke>>) -> impl FnMut(&mut Keyboard) {
-    let mut strokes = Vec::new().into_iter();
-    move |keyboard| {
-        let ended = !make(keyboard, &mut strokes, &typed);
-        while let Some(event) = keyboard.poll_event() {
-            if let KeyboardEvent::Leds(leds) = event {
-                let _ = say(format_args!("leds: {}", names(leds)));
+#[derive(Debug)]
+pub struct Typist {
+    /// `None` only while it is dropped.
+    typed: Option<SyncSender<Vec<Stroke>>>,
+    leave: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Typist {
+    /// A typist, of whom so many pieces may wait, and the user of the keyboard who makes the
+    /// strokes, as fast as the host takes them and not before it [is ready](Keyboard::is_ready).
+    /// What the host does with the lights is said on standard output.
+    pub fn new(pieces: usize, waker: &Waker) -> (Self, impl FnMut(&mut Keyboard) + Send + use<>) {
+        let (typed, channel) = sync_channel(pieces);
+        let leave = Arc::new(AtomicBool::new(false));
+        let typist = Self {
+            typed: Some(typed),
+            leave: Arc::clone(&leave),
+            waker: waker.clone(),
+        };
+        let mut waiting = Waiting {
+            strokes: Vec::new().into_iter(),
+            channel,
+        };
+        let user = move |keyboard: &mut Keyboard| {
+            while let Some(event) = keyboard.poll_event() {
+                show_lights(event);
             }
+            if leave.swap(false, Ordering::AcqRel) {
+                let untaken = waiting.forget() + keyboard.waiting().div_ceil(2);
+                if untaken > 0 {
+                    eprintln!("the host has not taken {untaken} keys, which are dropped");
+                }
+                keyboard.detach();
+            }
+            if !waiting.make(keyboard) && keyboard.waiting() == 0 {
+                keyboard.detach();
+            }
+        };
+        (typist, user)
+    }
+
+    /// Has strokes made. While too much waits, so does this: a pipe then keeps, and at last holds
+    /// up, who writes to it. `false` once the keyboard is gone.
+    #[must_use]
+    pub fn strike(&self, strokes: Vec<Stroke>) -> bool {
+        let sent = self
+            .typed
+            .as_ref()
+            .is_some_and(|typed| typed.send(strokes).is_ok());
+        self.waker.wake_by_ref();
+        sent
+    }
+
+    /// The same without waiting: where too much waits the strokes are dropped, which standard error
+    /// tells.
+    fn strike_now(&self, strokes: Vec<Stroke>) -> bool {
+        let Some(typed) = &self.typed else {
+            return false;
+        };
+        match typed.try_send(strokes) {
+            Ok(()) => {}
+            Err(TrySendError::Full(strokes)) => {
+                eprintln!("the host takes no keys, {} are dropped", strokes.len());
+            }
+            Err(TrySendError::Disconnected(_)) => return false,
         }
-        if ended && keyboard.waiting() == 0 {
-            keyboard.detach();
+        self.waker.wake_by_ref();
+        true
+    }
+
+    /// The keyboard leaves at once. What the host has not taken is dropped, which standard error
+    /// tells.
+    pub fn leave(self) {
+        self.leave.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Typist {
+    fn drop(&mut self) {
+        // The end is news too.
+        self.typed = None;
+        self.waker.wake_by_ref();
+    }
+}
+
+/// A user of a keyboard who types a text to each host that is ready.
+pub fn type_to_each(text: Vec<Stroke>) -> impl FnMut(&mut Keyboard) + Send {
+    let mut left = Vec::new().into_iter();
+    move |keyboard| {
+        while let Some(event) = keyboard.poll_event() {
+            if event == KeyboardEvent::Ready {
+                left = text.clone().into_iter();
+            }
+            show_lights(event);
+        }
+        if keyboard.is_ready() && !left.as_slice().is_empty() {
+            let room = keyboard.room();
+            keyboard.strike(left.by_ref().take(room));
         }
     }
 }
 
-/// Passes on as strokes what `input` brings, and wakes the loop of the keyboard, until the end of
-/// the input, until the byte `end`, or until the keyboard is gone.
-///
-/// While the host takes nothing and the channel is full, nothing is read: a pipe or a terminal
-/// then keeps, and at last holds up, who writes to it. Nothing is lost.
-pub fn type_input(
-    mut input: impl Read,
-    typed: &SyncSender<Vec<Stroke>>,
-    end: Option<u8>,
-    strokes: fn(&str) -> Vec<Stroke>,
-    waker: &Waker,
-) {
-    let mut bytes = Vec::new();
+/// Passes on as strokes what `input` brings, until its end or until the keyboard is gone. While too
+/// much waits nothing is read, and nothing is lost.
+pub fn type_input(mut input: impl Read, typist: &Typist) {
+    let mut characters = Characters::default();
     let mut piece = [0; 4096];
     while let Ok(count @ 1..) = input.read(&mut piece) {
-        let mut read = &piece[..count];
-        let end = read.iter().position(|byte| Some(*byte) == end);
-        if let Some(at) = end {
-            read = &read[..at];
-        }
-        bytes.extend_from_slice(read);
-        let rest = bytes.split_off(whole_characters(&bytes));
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        bytes = rest;
-        if typed.send(strokes(&text)).is_err() || end.is_some() {
+        if !typist.strike(strokes(&characters.next(&piece[..count]))) {
             break;
         }
-        waker.wake_by_ref();
+    }
+}
+
+/// Passes on the keys of a terminal, until its end, until the keyboard is gone, or until the byte
+/// `end`, at which the keyboard leaves at once, whatever the host does. So it is always read; what
+/// is typed while too much waits is dropped.
+pub fn type_terminal(mut input: impl Read, typist: Typist, end: u8) {
+    let mut characters = Characters::default();
+    let mut piece = [0; 4096];
+    while let Ok(count @ 1..) = input.read(&mut piece) {
+        let read = &piece[..count];
+        let at = read.iter().position(|byte| *byte == end);
+        let text = characters.next(&read[..at.unwrap_or(count)]);
+        let is_there = typist.strike_now(terminal_strokes(&text));
+        if at.is_some() {
+            return typist.leave();
+        }
+        if !is_there {
+            break;
+        }
+    }
+}
+
+/// Strokes that wait for a keyboard.
+struct Waiting {
+    strokes: vec::IntoIter<Stroke>,
+    channel: Receiver<Vec<Stroke>>,
+}
+
+impl Waiting {
+    /// Makes what there is room for, if a host is ready. Whether there may be more.
+    fn make(&mut self, keyboard: &mut Keyboard) -> bool {
+        loop {
+            if self.strokes.as_slice().is_empty() {
+                match self.channel.try_recv() {
+                    Ok(more) => self.strokes = more.into_iter(),
+                    Err(TryRecvError::Empty) => return true,
+                    Err(TryRecvError::Disconnected) => return false,
+                }
+            }
+            let room = keyboard.room();
+            if room == 0 || !keyboard.is_ready() {
+                return true;
+            }
+            keyboard.strike(self.strokes.by_ref().take(room));
+        }
+    }
+
+    /// How many there were.
+    fn forget(&mut self) -> usize {
+        let held = std::mem::take(&mut self.strokes).len();
+        let sent: usize = self.channel.try_iter().map(|more| more.len()).sum();
+        held + sent
+    }
+}
+
+/// Text that comes in pieces of bytes.
+#[derive(Default)]
+struct Characters {
+    /// The beginning of a character.
+    rest: Vec<u8>,
+}
+
+impl Characters {
+    /// What is whole with these.
+    fn next(&mut self, bytes: &[u8]) -> String {
+        let mut all = std::mem::take(&mut self.rest);
+        all.extend_from_slice(bytes);
+        self.rest = all.split_off(whole_characters(&all));
+        String::from_utf8_lossy(&all).into_owned()
     }
 }
 
@@ -81,35 +220,37 @@ fn whole_characters(bytes: &[u8]) -> usize {
     }
 }
 
-/// Makes what there is room for. Whether there may be more.
-fn make(
-    keyboard: &mut Keyboard,
-    strokes: &mut vec::IntoIter<Stroke>,
-    typed: &Receiver<Vec<Stroke>>,
-) -> bool {
-    loop {
-        let room = keyboard.room();
-        if room == 0 {
-            return true;
-        }
-        if strokes.as_slice().is_empty() {
-            match typed.try_recv() {
-                Ok(more) => *strokes = more.into_iter(),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
-        keyboard.strike(strokes.take(room));
-    }
-}
-
-/// What makes a text on a keyboard of the United States; characters without a key are left out.
+/// What makes a text on a keyboard of the United States; characters without a key are left out,
+/// which standard error tells.
 #[must_use]
 pub fn strokes(text: &str) -> Vec<Stroke> {
     let layout = KeyboardLayout::US;
-    text.chars()
-        .filter_map(|character| layout.stroke(character))
-        .collect()
+    let mut keyless = Keyless::default();
+    let strokes = text
+        .chars()
+        .filter_map(|character| keyless.or_stroke(character, layout.stroke(character)))
+        .collect();
+    keyless.tell();
+    strokes
+}
+
+/// Characters that no key makes.
+#[derive(Default)]
+struct Keyless(String);
+
+impl Keyless {
+    fn or_stroke(&mut self, character: char, stroke: Option<Stroke>) -> Option<Stroke> {
+        if stroke.is_none() {
+            self.0.push(character);
+        }
+        stroke
+    }
+
+    fn tell(&self) {
+        if !self.0.is_empty() {
+            eprintln!("no key makes {:?}, left out", self.0);
+        }
+    }
 }
 
 /// What makes a text in which `\n` is Enter, `\t` Tab and `\\` a backslash.
@@ -175,10 +316,11 @@ pub fn key(name: &str) -> Result<Stroke, String> {
 }
 
 /// What makes the keys of a terminal: its characters, what it sends for keys without one, and
-/// Control with a letter.
+/// Control with a letter. Characters without a key are left out, which standard error tells.
 #[must_use]
 pub fn terminal_strokes(mut text: &str) -> Vec<Stroke> {
     let mut strokes = Vec::new();
+    let mut keyless = Keyless::default();
     while let Some(character) = text.chars().next() {
         let mut sequences = KEYS.iter().filter(|(_, _, sequence)| !sequence.is_empty());
         if let Some((_, usage, sequence)) =
@@ -188,9 +330,10 @@ pub fn terminal_strokes(mut text: &str) -> Vec<Stroke> {
             text = &text[sequence.len()..];
             continue;
         }
-        strokes.extend(terminal_stroke(character));
+        strokes.extend(keyless.or_stroke(character, terminal_stroke(character)));
         text = &text[character.len_utf8()..];
     }
+    keyless.tell();
     strokes
 }
 
@@ -204,6 +347,12 @@ fn terminal_stroke(character: char) -> Option<Stroke> {
             Some(Stroke::new(Modifiers::LEFT_CONTROL, letter))
         }
         other => KeyboardLayout::US.stroke(other),
+    }
+}
+
+fn show_lights(event: KeyboardEvent) {
+    if let KeyboardEvent::Leds(leds) = event {
+        let _ = say(format_args!("leds: {}", names(leds)));
     }
 }
 
@@ -243,6 +392,26 @@ mod tests {
                 plain(Usage::ESCAPE),
             ]
         );
+    }
+
+    #[test]
+    fn characters_come_in_pieces() {
+        let mut characters = Characters::default();
+        let mut text = String::new();
+        for byte in "aü\u{20ac}b".bytes() {
+            text += &characters.next(&[byte]);
+        }
+        assert_eq!(text, "aü\u{20ac}b");
+        assert_eq!(characters.next(b"\xffc"), "\u{fffd}c");
+    }
+
+    #[test]
+    fn what_has_no_key_is_left_out() {
+        assert_eq!(strokes("aüb"), strokes("ab"));
+        let mut keyless = Keyless::default();
+        assert_eq!(keyless.or_stroke('ü', None), None);
+        assert_eq!(keyless.0, "ü");
+        assert_eq!(terminal_strokes("aüb\0"), terminal_strokes("ab"));
     }
 
     #[test]

@@ -70,7 +70,9 @@ pub use host::{Host, HostError};
 pub use image::{Access, ImageError, RawImage};
 pub use import::{ImportError, import, import_from, import_socket, list, patiently};
 pub use keeper::Keeper;
-pub use keys::{key, strokes, terminal_strokes, type_from, type_input, typed_strokes};
+pub use keys::{
+    Typist, key, strokes, terminal_strokes, type_input, type_terminal, type_to_each, typed_strokes,
+};
 pub use kind::{Devices, KINDS, Kind, Offered, Wanted};
 pub use listener::{Listener, Network, NetworkError, Peer};
 pub use local::{Local, LocalDevice};

@@ -11,9 +11,6 @@ use crate::{Sleeper, Stream, StreamError, run};
 
 /// A function that serves one host after the other.
 pub trait Local: Function + Send {
-    /// Another host comes.
-    fn arrive(&mut self) {}
-
     /// Called before the program ends.
     ///
     /// # Errors
@@ -61,7 +58,6 @@ impl Device for LocalDevice {
         client: &mut Stream,
         session: &mut Session,
     ) -> Result<(), StreamError<ProtocolError>> {
-        self.function.arrive();
         run(client, &self.sleeper, session, &mut self.function)
     }
 

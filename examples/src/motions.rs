@@ -5,12 +5,16 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use usb_functions::{Buttons, Mouse, Tablet};
 
 /// One line: X, Y, buttons and wheel.
-pub type Motion = [i32; 4];
+pub type Motion = [i16; 4];
+
+/// Reports of one motion at most: far to the side, the buttons, far with the wheel, each in steps
+/// of 127.
+const MOST_REPORTS: usize = 2 * (32768 / 127 + 1) + 1;
 
 /// The motion of a line `X Y [BUTTONS [WHEEL]]`.
 #[must_use]
 pub fn motion(line: &str) -> Option<Motion> {
-    let numbers: Result<Vec<i32>, _> = line.split_whitespace().map(str::parse).collect();
+    let numbers: Result<Vec<i16>, _> = line.split_whitespace().map(str::parse).collect();
     match numbers.ok()?[..] {
         [x, y] => Some([x, y, 0, 0]),
         [x, y, buttons] => Some([x, y, buttons, 0]),
@@ -19,7 +23,8 @@ pub fn motion(line: &str) -> Option<Motion> {
     }
 }
 
-/// A user of a [`Tablet`] who moves it as the motions of a channel say. When the channel has ended
+/// A user of a [`Tablet`] who moves it as the motions of a channel say, as fast as the host takes
+/// them and not before it [is ready](Tablet::is_ready): no click is lost. When the channel has ended
 /// and all is told, the tablet leaves.
 ///
 /// ```
@@ -36,53 +41,72 @@ pub fn motion(line: &str) -> Option<Motion> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn follow_tablet(motions: Receiver<Motion>) -> impl FnMut(&mut Tablet) {
-    follow(motions, move_tablet, |tablet| {
-        if tablet.waiting() == 0 {
+    let mut held = None;
+    move |tablet| {
+        let room = if tablet.is_ready() { tablet.room() } else { 0 };
+        let ended = follow(&mut held, &motions, room, |motion| {
+            move_tablet(tablet, motion);
+            tablet.room()
+        });
+        if ended && tablet.waiting() == 0 {
             tablet.detach();
         }
-    })
+    }
 }
 
 /// The same of a [`Mouse`], which is moved by so much.
 pub fn follow_mouse(motions: Receiver<Motion>) -> impl FnMut(&mut Mouse) {
-    follow(motions, move_mouse, |mouse| {
-        if mouse.waiting() == 0 {
+    let mut held = None;
+    move |mouse| {
+        let room = if mouse.is_ready() { mouse.room() } else { 0 };
+        let ended = follow(&mut held, &motions, room, |motion| {
+            move_mouse(mouse, motion);
+            mouse.room()
+        });
+        if ended && mouse.waiting() == 0 {
             mouse.detach();
         }
-    })
+    }
 }
 
-/// A user that does what comes through the channel, and what is to be done after its end.
-fn follow<D>(
-    motions: Receiver<Motion>,
-    act: fn(&mut D, Motion),
-    end: fn(&mut D),
-) -> impl FnMut(&mut D) {
-    move |device| loop {
-        match motions.try_recv() {
-            Ok(motion) => act(device, motion),
-            Err(TryRecvError::Empty) => break,
-            Err(TryRecvError::Disconnected) => {
-                end(device);
-                break;
+/// Does what comes through the channel, while there is room for all of it; `act` says how much is
+/// left. Whether the channel has ended.
+fn follow(
+    held: &mut Option<Motion>,
+    motions: &Receiver<Motion>,
+    mut room: usize,
+    mut act: impl FnMut(Motion) -> usize,
+) -> bool {
+    loop {
+        if held.is_none() {
+            match motions.try_recv() {
+                Ok(motion) => *held = Some(motion),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => return true,
             }
+        }
+        if room < MOST_REPORTS {
+            return false;
+        }
+        if let Some(motion) = held.take() {
+            room = act(motion);
         }
     }
 }
 
 fn move_mouse(mouse: &mut Mouse, [right, down, buttons, wheel]: Motion) {
-    mouse.move_by(right, down, 0);
+    mouse.move_by(right.into(), down.into(), 0);
     mouse.set_buttons(to_buttons(buttons));
-    mouse.move_by(0, 0, wheel);
+    mouse.move_by(0, 0, wheel.into());
 }
 
 fn move_tablet(tablet: &mut Tablet, [x, y, buttons, wheel]: Motion) {
-    let coordinate = |value: i32| u16::try_from(value.max(0)).unwrap_or(u16::MAX);
+    let coordinate = |value: i16| u16::try_from(value).unwrap_or(0);
     tablet.move_to(coordinate(x), coordinate(y));
     tablet.set_buttons(to_buttons(buttons));
-    tablet.scroll(wheel);
+    tablet.scroll(wheel.into());
 }
 
-fn to_buttons(number: i32) -> Buttons {
+fn to_buttons(number: i16) -> Buttons {
     Buttons(u8::try_from(number & 0x1f).unwrap_or(0))
 }

@@ -88,7 +88,7 @@ impl SerialBridge {
         while !self.ended && serial.unsent() < Serial::MOST_UNSENT {
             match self.read.try_recv() {
                 Ok(bytes) => {
-                    // There was room.
+                    // There was room, unless the port is gone.
                     let _ = serial.send(bytes);
                 }
                 Err(TryRecvError::Empty) => break,
@@ -123,9 +123,18 @@ pub fn show_line(event: &SerialEvent) {
     let _ = match event {
         SerialEvent::LineCoding(coding) => say(format_args!("line coding: {}", words(*coding))),
         SerialEvent::ControlLines(lines) => say(format_args!("control lines: {}", names(*lines))),
-        SerialEvent::Break(milliseconds) => say(format_args!("break: {milliseconds} ms")),
+        SerialEvent::Break(milliseconds) => say(format_args!("break: {}", length(*milliseconds))),
         _ => Ok(()),
     };
+}
+
+/// How long a break is (PSTN 1.2, 6.3.13).
+fn length(milliseconds: u16) -> String {
+    match milliseconds {
+        0xffff => "begins".into(),
+        0 => "ends".into(),
+        milliseconds => format!("{milliseconds} ms"),
+    }
 }
 
 /// A line coding as people write it, such as `115200 8N1`.
@@ -160,6 +169,11 @@ fn names(lines: ControlLines) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn breaks_in_words() {
+        assert_eq!([0xffff, 0, 250].map(length), ["begins", "ends", "250 ms"]);
+    }
 
     #[test]
     fn codings_in_words() {

@@ -4,24 +4,18 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Duration;
 
 use lexopt::{Parser, ValueExt};
-use usb_descriptors::{EndpointAddress, Speed};
+use usb_descriptors::Speed;
 use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial, Stroke, Tablet};
-use usb_transfer::{Frame, Function, FunctionEvent, Transfer, TransferId};
 
 use crate::{
     AttachOptions, Driven, Failure, Local, LocalDevice, Offered, PseudoTerminal, SerialBridge,
-    Sleeper, follow_tablet, motion, strokes, type_from, type_input,
+    Sleeper, Typist, follow_tablet, motion, type_input, type_to_each,
 };
-
-/// Linux looks at a new keyboard for so long at most, and loses what is typed meanwhile.
-pub const LOOK: Duration = Duration::from_secs(1);
-/// The same in frames of 125 µs.
-const LOOK_FRAMES: u64 = LOOK.as_secs() * 8000;
 
 /// What may be said of a simulated device.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -99,99 +93,7 @@ impl SimulatedOptions {
     }
 }
 
-type Typist = Box<dyn FnMut(&mut Keyboard) + Send>;
-
-/// A keyboard whose typist begins when the host has had time to look at it.
-struct Typing {
-    keyboard: Keyboard,
-    typist: Typist,
-    /// Typed to each host anew.
-    text: Option<Vec<Stroke>>,
-    /// As long as it is held, the keyboard stays when all is typed.
-    stay: Option<SyncSender<Vec<Stroke>>>,
-    start: Start,
-}
-
-/// When the typist begins.
-enum Start {
-    /// The host has not asked for keys.
-    Idle,
-    /// It has, at a time that the next frame tells.
-    Asked,
-    /// At this frame.
-    At(Frame),
-    Begun,
-}
-
-impl Typing {
-    fn new(keyboard: Keyboard, typist: Typist) -> Self {
-        Self {
-            keyboard,
-            typist,
-            text: None,
-            stay: None,
-            start: Start::Idle,
-        }
-    }
-}
-
-impl Local for Typing {
-    fn arrive(&mut self) {
-        if let Some(text) = &self.text {
-            let (typed, channel) = sync_channel(1);
-            // There is room, and the other end is here.
-            let _ = typed.send(text.clone());
-            self.typist = Box::new(type_from(channel));
-            self.stay = Some(typed);
-        }
-    }
-}
-
-impl Function for Typing {
-    fn submit(&mut self, transfer: Transfer) {
-        let is_control = transfer.endpoint.number() == EndpointAddress::CONTROL_IN.number();
-        if !is_control && matches!(self.start, Start::Idle) {
-            self.start = Start::Asked;
-        }
-        self.keyboard.submit(transfer);
-    }
-
-    fn cancel(&mut self, id: TransferId) {
-        self.keyboard.cancel(id);
-    }
-
-    fn reset(&mut self) {
-        self.start = Start::Idle;
-        self.keyboard.reset();
-    }
-
-    fn poll(&mut self) -> Option<FunctionEvent> {
-        if matches!(self.start, Start::Begun) {
-            (self.typist)(&mut self.keyboard);
-        }
-        self.keyboard.poll()
-    }
-
-    fn start_of_frame(&mut self, now: Frame) {
-        match self.start {
-            Start::Asked => self.start = Start::At(Frame(now.0.saturating_add(LOOK_FRAMES))),
-            Start::At(frame) if frame <= now => self.start = Start::Begun,
-            _ => {}
-        }
-        self.keyboard.start_of_frame(now);
-    }
-
-    fn next_frame(&self) -> Option<Frame> {
-        let start = match self.start {
-            Start::Asked => Some(Frame(1)),
-            Start::At(frame) => Some(frame),
-            Start::Idle | Start::Begun => None,
-        };
-        let own = self.keyboard.next_frame();
-        start.into_iter().chain(own).min()
-    }
-}
-
+impl<U: FnMut(&mut Keyboard) + Send> Local for Driven<Keyboard, U> {}
 impl<U: FnMut(&mut Serial) + Send> Local for Driven<Serial, U> {}
 impl<U: FnMut(&mut Tablet) + Send> Local for Driven<Tablet, U> {}
 impl Local for AudioLoopback {}
@@ -203,9 +105,8 @@ impl Local for AudioLoopback {}
 pub fn keyboard(text: Vec<Stroke>, looks: &Looks) -> Result<Offered, Failure> {
     let keyboard = Keyboard::new(looks.options()).map_err(Failure::mistake)?;
     let descriptors = keyboard.descriptors().clone();
-    let mut typing = Typing::new(keyboard, Box::new(|_| ()));
-    typing.text = Some(text);
-    let device = LocalDevice::new(descriptors, typing, Sleeper::new());
+    let function = Driven::new(keyboard, type_to_each(text));
+    let device = LocalDevice::new(descriptors, function, Sleeper::new());
     Ok(Offered::local("keyboard".into(), device))
 }
 
@@ -219,13 +120,16 @@ pub fn keys(path: &OsStr, looks: &Looks) -> Result<Offered, Failure> {
     let descriptors = keyboard.descriptors().clone();
     let mut sleeper = Sleeper::new();
     let waker = sleeper.waker().map_err(Failure::failed)?;
-    let (typed, channel) = sync_channel(1);
-    let mut typing = Typing::new(keyboard, Box::new(type_from(channel)));
-    typing.stay = Some(typed.clone());
-    start("keys", move || {
-        type_input(input, &typed, None, strokes, &waker);
-    })?;
-    let device = LocalDevice::new(descriptors, typing, sleeper);
+    let (typist, mut user) = Typist::new(1, &waker);
+    let typist = Arc::new(typist);
+    let stay = Arc::clone(&typist);
+    start("keys", move || type_input(input, &typist))?;
+    let function = Driven::new(keyboard, move |keyboard: &mut Keyboard| {
+        // The keyboard stays when all is typed.
+        let _ = &stay;
+        user(keyboard);
+    });
+    let device = LocalDevice::new(descriptors, function, sleeper);
     Ok(Offered::local("keyboard".into(), device))
 }
 
@@ -242,15 +146,12 @@ pub fn tablet(path: &OsStr, looks: &Looks) -> Result<Offered, Failure> {
     let (moved, motions) = sync_channel(1);
     let stay = moved.clone();
     start("motions", move || {
-        for motion in input
-            .lines()
-            .map_while(Result::ok)
-            .filter_map(|line| motion(&line))
-        {
-            if moved.send(motion).is_err() {
-                break;
+        for line in input.lines().map_while(Result::ok) {
+            match motion(&line) {
+                Some(motion) if moved.send(motion).is_ok() => waker.wake_by_ref(),
+                Some(_) => break,
+                None => eprintln!("not X Y [BUTTONS [WHEEL]]: {line:?}"),
             }
-            waker.wake_by_ref();
         }
     })?;
     let mut follow = follow_tablet(motions);

@@ -16,11 +16,12 @@ use std::thread;
 
 use bytes::Bytes;
 use examples::{
-    Devices, Driven, PseudoTerminal, SerialBridge, loopback, simulated, strokes, type_from,
+    Devices, Driven, PseudoTerminal, SerialBridge, Typist, follow_tablet, loopback, simulated,
+    strokes, type_terminal,
 };
 use lexopt::{Arg, Parser};
 use usb_descriptors::{EndpointAddress, SetupPacket, Speed, StringDescriptor};
-use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial};
+use usb_functions::{AudioLoopback, DeviceOptions, Keyboard, Serial, Tablet};
 use usb_transfer::{
     Actual, Completion, Frame, Frontend, Function, FunctionEvent, HostEvent, IsoPacket, Kind,
     Payload, Status, Transfer, TransferIds,
@@ -64,15 +65,15 @@ fn devices_have_serial_numbers() {
 
 #[test]
 fn a_keyboard_leaves_when_all_is_typed() {
-    let (typed, channel) = sync_channel(1);
+    let (typist, user) = Typist::new(1, Waker::noop());
     let keyboard = Keyboard::new(DeviceOptions::new(Speed::High)).unwrap();
-    let mut keyboard = Driven::new(keyboard, type_from(channel));
+    let mut keyboard = Driven::new(keyboard, user);
     let mut ids = TransferIds::default();
     let configure = SetupPacket::set_configuration(1);
     keyboard.submit(Transfer::control_in(ids.mint(), configure));
-    typed.send(strokes("ab")).unwrap();
+    assert!(typist.strike(strokes("ab")));
     let (mut reports, mut now) = (Vec::new(), 0);
-    let mut typed = Some(typed);
+    let mut typist = Some(typist);
     loop {
         keyboard.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 8));
         let mut left = false;
@@ -85,7 +86,13 @@ fn a_keyboard_leaves_when_all_is_typed() {
                         actual: Actual::In(report),
                         status: Status::COMPLETED,
                         ..
-                    }) => reports.push(report.to_bytes()[2]),
+                    }) => {
+                        let key = report.to_bytes()[2];
+                        // An idle report comes before.
+                        if key != 0 || !reports.is_empty() {
+                            reports.push(key);
+                        }
+                    }
                     FunctionEvent::Complete(_) => {}
                     FunctionEvent::Detached => left = true,
                     other => panic!("{other:?}"),
@@ -97,12 +104,72 @@ fn a_keyboard_leaves_when_all_is_typed() {
         }
         // Nothing more comes.
         if reports.len() == 4 {
-            typed = None;
+            typist = None;
         }
-        assert!(now < 10_000, "the keyboard stays");
+        assert!(now < 20_000, "the keyboard stays");
     }
-    assert!(typed.is_none());
+    assert!(typist.is_none());
     assert_eq!(reports, [4, 0, 5, 0]);
+}
+
+/// A raw terminal has no other way out.
+#[test]
+fn a_terminal_is_left_though_no_host_takes_its_keys() {
+    let (typist, user) = Typist::new(2, Waker::noop());
+    let keyboard = Keyboard::new(DeviceOptions::new(Speed::High)).unwrap();
+    let mut keyboard = Driven::new(keyboard, user);
+    assert_eq!(keyboard.poll(), None);
+    let mut hit = vec![b'x'; 40_000];
+    hit.push(0x1d);
+    type_terminal(&hit[..], typist, 0x1d);
+    assert_eq!(keyboard.poll(), Some(FunctionEvent::Detached));
+    assert_eq!(keyboard.poll(), None);
+}
+
+/// Nor is one of them lost.
+#[test]
+fn whoever_clicks_faster_than_the_host_asks_waits() {
+    let (moved, motions) = sync_channel(1);
+    let tablet = Tablet::new(DeviceOptions::new(Speed::High)).unwrap();
+    let mut tablet = Driven::new(tablet, follow_tablet(motions));
+    let mut ids = TransferIds::default();
+    let configure = SetupPacket::set_configuration(1);
+    tablet.submit(Transfer::control_in(ids.mint(), configure));
+    tablet.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 8));
+    for now in [1000, 9000] {
+        tablet.start_of_frame(Frame(now));
+        while tablet.poll().is_some() {}
+    }
+    let clicks = 20_000;
+    let (mut clicked, mut reported, mut now) = (0, 0, 9000);
+    let mut is_down = false;
+    while reported < clicks {
+        now += 32;
+        tablet.start_of_frame(Frame(now));
+        loop {
+            let is_sent = clicked < clicks && {
+                let buttons = i16::from(clicked % 2 == 0);
+                moved.try_send([5, 5, buttons, 0]).is_ok()
+            };
+            clicked += i32::from(is_sent);
+            while let Some(event) = tablet.poll() {
+                let FunctionEvent::Complete(Completion {
+                    actual: Actual::In(report),
+                    ..
+                }) = event
+                else {
+                    panic!("{event:?}");
+                };
+                let was_down = std::mem::replace(&mut is_down, report.to_bytes()[0] != 0);
+                reported += i32::from(is_down != was_down);
+                tablet.submit(Transfer::data_in(ids.mint(), endpoint(0x81), 8));
+            }
+            if !is_sent {
+                break;
+            }
+        }
+        assert!(now < 10_000_000, "{reported} of {clicked}");
+    }
 }
 
 #[test]
@@ -113,7 +180,6 @@ fn an_offered_keyboard_types_to_each_host_when_that_had_time_to_look() {
     for host in 0..2 {
         let lent = offered.lend(|device| {
         let keyboard = &mut device.function;
-        keyboard.arrive();
         let configure = SetupPacket::set_configuration(1);
         keyboard.submit(Transfer::control_in(ids.mint(), configure));
         // A host that does not ask for keys is waited for.

@@ -1,6 +1,5 @@
 //! A sound card and its loopback: see `function.rs`.
 
-use bytes::Bytes;
 use testkit::Decisions;
 use usb_descriptors::Speed;
 use usb_functions::{Audio, AudioEvent, AudioLoopback, DeviceOptions};
@@ -59,7 +58,7 @@ fn subject<F>(
 
 fn act(audio: &mut Audio, decisions: &mut Decisions<'_>) {
     match decisions.below(4) {
-        0 | 1 => audio.supply(Bytes::from(vec![1; decisions.below(3 * SECOND)])),
+        0 | 1 => audio.supply(&vec![1; decisions.below(3 * SECOND)]),
         2 => audio.set_latency(u16::from(decisions.byte())),
         _ => {
             if let Some(AudioEvent::Played(samples)) = audio.poll_event() {

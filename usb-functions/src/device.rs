@@ -78,6 +78,10 @@ impl Device {
         self.control.descriptors()
     }
 
+    pub(crate) const fn is_attached(&self) -> bool {
+        matches!(self.presence, Presence::Attached)
+    }
+
     pub(crate) const fn is_configured(&self) -> bool {
         self.control.configuration() != 0
     }
@@ -92,7 +96,7 @@ impl Device {
     }
 
     pub(crate) fn submit(&mut self, transfer: Transfer) -> Taken {
-        if self.presence != Presence::Attached {
+        if !self.is_attached() {
             return self.done(transfer.fail(Status::DISCONNECTED));
         }
         if transfer.endpoint.is_control() {
@@ -167,15 +171,17 @@ impl Device {
         }
     }
 
-    pub(crate) fn cancel(&mut self, id: TransferId) {
-        for (_, queue) in &mut self.queues {
+    /// Ends a transfer, if it waits: the endpoint that it was at.
+    pub(crate) fn cancel(&mut self, id: TransferId) -> Option<EndpointAddress> {
+        for (endpoint, queue) in &mut self.queues {
             if let Some(at) = queue.iter().position(|transfer| transfer.id == id) {
                 let cancelled = queue.remove(at);
                 let cancelled = cancelled.map(|transfer| transfer.fail(Status::CANCELLED));
                 self.completions.extend(cancelled);
-                return;
+                return Some(*endpoint);
             }
         }
+        None
     }
 
     pub(crate) fn reset(&mut self) {
@@ -185,7 +191,7 @@ impl Device {
 
     /// The device leaves: all it has is complete, and it says so.
     pub(crate) fn detach(&mut self) {
-        if self.presence == Presence::Attached {
+        if self.is_attached() {
             self.end_all(Status::DISCONNECTED, |_| true);
             self.control.reset();
             self.presence = Presence::Leaving;

@@ -26,5 +26,5 @@ pub use hid::{
 };
 pub use options::{DeviceError, DeviceOptions};
 pub use serial::{
-    ControlLines, LineCoding, Parity, Serial, SerialEvent, SerialFull, SerialState, StopBits,
+    ControlLines, LineCoding, Parity, SendError, Serial, SerialEvent, SerialState, StopBits,
 };

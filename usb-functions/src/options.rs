@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use thiserror::Error;
 use usb_descriptors::build::{self, BuildError, Configuration, Device, Interface};
-use usb_descriptors::{ClassCode, Speed};
+use usb_descriptors::{Bcd, ClassCode, Speed};
 use usb_transfer::DeviceDescriptors;
 
 /// What SET_CONFIGURATION selects.
@@ -32,6 +32,7 @@ pub struct DeviceOptions {
     speed: Speed,
     vendor_id: u16,
     product_id: u16,
+    release: Bcd,
     manufacturer: String,
     product: Option<String>,
     serial: String,
@@ -50,6 +51,7 @@ impl DeviceOptions {
             speed,
             vendor_id: Self::TEST_IDS.0,
             product_id: Self::TEST_IDS.1,
+            release: Bcd(0x0100),
             manufacturer: String::from("pid.codes"),
             product: None,
             serial: String::from("000000000001"),
@@ -69,6 +71,14 @@ impl DeviceOptions {
     #[must_use]
     pub fn product_id(mut self, product_id: u16) -> Self {
         self.product_id = product_id;
+        self
+    }
+
+    /// The device's release; 1.00 unless it is said.
+    #[doc(alias = "bcdDevice")]
+    #[must_use]
+    pub fn release(mut self, release: Bcd) -> Self {
+        self.release = release;
         self
     }
 
@@ -111,6 +121,7 @@ impl DeviceOptions {
         let speed = self.speed;
         let device = Device::new(self.vendor_id, self.product_id)
             .class(class)
+            .release(self.release)
             .manufacturer_string(MANUFACTURER)
             .product_string(PRODUCT)
             .serial_string(SERIAL);

@@ -126,7 +126,8 @@ fn a_host_that_asks_is_answered_once_in_an_interval() {
     host.device.start_of_frame(Frame(532));
     assert_eq!(bytes(&host.completion()), [0; 8].to_vec());
     host.device.start_of_frame(Frame(540));
-    assert_eq!(host.device.next_frame(), None, "nothing to tell");
+    let ready = Some(Frame(8500));
+    assert_eq!(host.device.next_frame(), ready, "nothing to tell");
 }
 
 #[test]
@@ -202,8 +203,10 @@ fn requests_of_the_class() {
     assert_eq!(host.ok([0xa1, 3, 0, 0, 0, 0, 1, 0], &[])[..], [0]);
     host.stalls([0x21, 11, 2, 0, 0, 0, 0, 0], &[]);
     // GET_REPORT of input, output and feature; SET_REPORT of output.
-    host.device.press(Usage(4));
     assert_eq!(host.ok([0xa1, 1, 0, 1, 0, 0, 8, 0], &[])[..], [0; 8]);
+    host.device.press(Usage(4));
+    // It says what is, whatever was told.
+    assert_eq!(host.ok([0xa1, 1, 0, 1, 0, 0, 3, 0], &[])[..], [0, 0, 4]);
     reports(&mut host);
     assert_eq!(host.ok([0xa1, 1, 0, 1, 0, 0, 3, 0], &[])[..], [0, 0, 4]);
     host.ok([0x21, 9, 0, 2, 0, 0, 1, 0], &[2]);
@@ -217,6 +220,62 @@ fn requests_of_the_class() {
     // Nothing of this without a configuration.
     host.ok(SetupPacket::set_configuration(0), &[]);
     host.stalls([0xa1, 2, 0, 0, 0, 0, 1, 0], &[]);
+}
+
+/// HID 1.11, 7.2.4 and 7.2.6: what one host has set is not the next one's.
+#[test]
+fn idle_rate_and_protocol_are_the_default_for_each_host() {
+    let leave: [fn(&mut Host<Keyboard>); 2] = [
+        |host| {
+            host.device.reset();
+            host.ok(SetupPacket::set_configuration(1), &[]);
+        },
+        |host| {
+            host.ok(SetupPacket::set_configuration(1), &[]);
+        },
+    ];
+    for leave in leave {
+        let mut host = keyboard();
+        host.ok([0x21, 10, 0, 2, 0, 0, 0, 0], &[]);
+        host.ok([0x21, 11, 0, 0, 0, 0, 0, 0], &[]);
+        leave(&mut host);
+        assert_eq!(host.ok([0xa1, 2, 0, 0, 0, 0, 1, 0], &[])[..], [125]);
+        assert_eq!(host.ok([0xa1, 3, 0, 0, 0, 0, 1, 0], &[])[..], [1]);
+    }
+}
+
+#[test]
+fn a_host_is_ready_when_it_has_asked_for_a_second() {
+    let mut host = Host {
+        device: Keyboard::new(options()).unwrap(),
+        ids: Default::default(),
+    };
+    assert!(!host.device.is_configured());
+    let mut now = 1000;
+    for _ in 0..2 {
+        host.ok(SetupPacket::set_configuration(1), &[]);
+        assert!(host.device.is_configured());
+        // Who does not ask is not ready.
+        now += 80_000;
+        host.device.start_of_frame(Frame(now));
+        assert!(!host.device.is_ready());
+        let id = host.ask_in(REPORTS, 8);
+        assert_eq!(host.device.next_frame(), Some(Frame(1)), "what time is it?");
+        host.device.start_of_frame(Frame(now));
+        host.device.cancel(id);
+        host.completions();
+        assert_eq!(host.device.next_frame(), Some(Frame(now + 8000)));
+        host.device.start_of_frame(Frame(now + 7999));
+        assert_eq!(host.device.poll_event(), None);
+        now += 8000;
+        host.device.start_of_frame(Frame(now));
+        assert!(host.device.is_ready());
+        assert_eq!(host.device.poll_event(), Some(KeyboardEvent::Ready));
+        assert_eq!(host.device.poll_event(), None);
+        assert_eq!(host.device.next_frame(), None);
+        host.device.reset();
+        assert!(!host.device.is_ready() && !host.device.is_configured());
+    }
 }
 
 #[test]
@@ -310,7 +369,10 @@ fn a_device_that_leaves_completes_everything_first() {
     assert_eq!(host.completion().status, Status::DISCONNECTED);
     let refused = host.control([0x80, 6, 0, 1, 0, 0, 18, 0], &[]);
     assert_eq!(refused[0].status, Status::DISCONNECTED);
-    assert_eq!(host.device.waiting(), 0);
+    host.device.press(Usage(4));
+    assert_eq!((host.device.waiting(), host.device.room()), (0, 0));
+    let error = host.device.type_text("a", KeyboardLayout::US);
+    assert_eq!(error, Err(TypingError::Detached));
 }
 
 #[test]
@@ -336,6 +398,13 @@ fn motion_adds_up_and_clicks_stay_apart() {
     host.device.move_by(100, 0, 0);
     host.device.move_by(1, 0, 0);
     assert_eq!(reports(&mut host), [[1, 0, 0, 0], [0; 4], [0, 101, 0, 0]]);
+    // Motion after a button is not the button's, not even after none.
+    host.device.set_buttons(Buttons::LEFT);
+    host.device.move_by(0, 0, 0);
+    host.device.move_by(5, 0, 0);
+    assert_eq!(reports(&mut host), [[1, 0, 0, 0], [1, 5, 0, 0]]);
+    host.device.set_buttons(Buttons::NONE);
+    assert_eq!(reports(&mut host), [[0; 4]]);
     // In the boot protocol without the wheel.
     host.ok([0x21, 11, 0, 0, 0, 0, 0, 0], &[]);
     host.device.move_by(1, 2, 3);
@@ -385,7 +454,28 @@ fn what_waits_is_bounded() {
     for click in 0..100_000 {
         mouse.set_buttons(Buttons(click as u8 & 1));
     }
-    assert_eq!(mouse.waiting(), 1 << 14);
+    assert_eq!((mouse.waiting(), mouse.room()), (1 << 14, 0));
+    // Motion for which there is no room is not the last click's either.
+    mouse.move_by(1, 0, 0);
+    let mut host = Host::new(mouse);
+    host.ask_in(REPORTS, 8);
+    assert_eq!(
+        bytes(&host.completion())[..],
+        [0, 127, 0x81, 7],
+        "the oldest stays"
+    );
+    host.device.move_by(2, 0, 0);
+    let all = reports(&mut host);
+    assert_eq!(all[(1 << 14) - 2..], [[1, 0, 0, 0], [1, 2, 0, 0]]);
+    let mut tablet = Tablet::new(options()).unwrap();
+    tablet.scroll(i32::MAX);
+    assert_eq!(tablet.room(), 0);
+    tablet.move_to(7, 7);
+    tablet.set_buttons(Buttons::LEFT);
+    assert_eq!(tablet.waiting(), 1 << 14);
+    let mut host = Host::new(tablet);
+    let all = reports(&mut host);
+    assert_eq!(all.last().unwrap()[..], [1, 7, 0, 7, 0, 0], "how it is now");
     let mut keyboard = Keyboard::new(options()).unwrap();
     for _ in 0..20_000 {
         keyboard.press(Usage(4));

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use host::{Host, SPEEDS, bytes, options};
 use usb_descriptors::{SetupPacket, Speed, TransferType};
 use usb_functions::{
-    ControlLines, DeviceError, DeviceOptions, LineCoding, Parity, Serial, SerialEvent, SerialState,
-    StopBits,
+    ControlLines, DeviceError, DeviceOptions, LineCoding, Parity, SendError, Serial, SerialEvent,
+    SerialState, StopBits,
 };
 use usb_transfer::{Actual, Function, Status, Transfer};
 
@@ -78,7 +78,8 @@ fn too_much_is_refused_with_nothing_changed() {
     host.device.send(piece.clone()).unwrap();
     host.device.send(piece.clone()).unwrap();
     let error = host.device.send(piece.clone()).unwrap_err();
-    assert_eq!(error.unsent, 2 * piece.len());
+    let unsent = 2 * piece.len();
+    assert_eq!(error, SendError::Full { unsent });
     assert_eq!(
         error.to_string(),
         "131070 bytes wait for the host, up to 65536 may"
@@ -150,6 +151,29 @@ fn line_coding_and_control_lines_are_told_and_given_back() {
         SerialEvent::ControlLines(ControlLines::default()),
     ];
     assert_eq!(events(&mut host), all);
+}
+
+/// Whoever looks late knows that one began and ended, and how the line is now.
+#[test]
+fn breaks_are_told_in_order() {
+    let mut host = serial();
+    let send = |host: &mut Host<Serial>, milliseconds: u16| {
+        let [low, high] = milliseconds.to_le_bytes();
+        host.ok([0x21, 0x23, low, high, 0, 0, 0, 0], &[]);
+    };
+    for milliseconds in [0xffff, 0, 50] {
+        send(&mut host, milliseconds);
+    }
+    let all = [0xffff, 0, 50].map(SerialEvent::Break);
+    assert_eq!(events(&mut host), all);
+    for _ in 0..1000 {
+        send(&mut host, 0xffff);
+        send(&mut host, 0);
+    }
+    let all = events(&mut host);
+    assert_eq!(all.len(), 8);
+    assert_eq!(all[..2], [0xffff, 0].map(SerialEvent::Break));
+    assert_eq!(all[7], SerialEvent::Break(0));
 }
 
 #[test]
@@ -254,7 +278,10 @@ fn a_break_and_a_ring_stay_with_their_host() {
     host.device.send(Bytes::from_static(b"late")).unwrap();
     host.device.detach();
     assert_eq!(events(&mut host), []);
+    let refused = host.device.send(Bytes::from_static(b"later"));
+    assert_eq!(refused, Err(SendError::Detached));
     assert_eq!(host.device.unsent(), 0);
+    assert!(!host.device.is_configured());
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn start(options: &Options) -> Result<(), Failure> {
     let (device, sleeper) = (options.device.device(), Sleeper::new());
     if options.source.is_none() && options.sink.is_none() {
         let mut audio = AudioLoopback::new(device).map_err(Failure::mistake)?;
-        return attach(&options.device.attach, &sleeper, &mut audio, || ());
+        return attach(&options.device.attach, &sleeper, &mut audio);
     }
     let open = |path: &Path, opened: std::io::Result<File>| {
         opened.map_err(|error| Failure::Mistake(format!("{}: {error}", path.display())))
@@ -71,5 +71,5 @@ fn start(options: &Options) -> Result<(), Failure> {
         .transpose()?;
     let audio = Audio::new(device).map_err(Failure::mistake)?;
     let mut audio = Driven::new(audio, sound_files(source, sink));
-    attach(&options.device.attach, &sleeper, &mut audio, || ())
+    attach(&options.device.attach, &sleeper, &mut audio)
 }

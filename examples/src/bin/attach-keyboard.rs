@@ -4,13 +4,12 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use examples::simulated::SimulatedOptions;
 use examples::{
-    Command, Driven, Failure, RawTerminal, Sleeper, attach, key, simulated, strokes,
-    terminal_strokes, type_from, type_input, typed_strokes,
+    Command, Driven, Failure, RawTerminal, Sleeper, Typist, attach, key, type_input, type_terminal,
+    typed_strokes,
 };
 use lexopt::ValueExt;
 use usb_descriptors::Speed;
@@ -24,8 +23,9 @@ Attaches a USB keyboard to this machine, through vhci_hcd, and types on it.
 Usage: attach-keyboard [OPTION]...
 
 It types what is given, in this order, and leaves when the host has taken it; or else what comes
-from standard input, to its end; at a terminal each key as it is hit, until Ctrl-]. The keyboard has
-the layout of the United States.
+from standard input, to its end; at a terminal each key as it is hit, until Ctrl-], which ends at
+once: standard error tells what the host has not taken. The keyboard has the layout of the United
+States; standard error tells what it has no key for.
 
 Options:
   --type TEXT           type this; \\n is Enter, \\t Tab, \\\\ a backslash
@@ -34,6 +34,8 @@ Options:
 
 /// Ends typing at a terminal: Ctrl-].
 const END: u8 = 0x1d;
+/// Of a terminal, which is always read, so many pieces may wait for a host that takes no keys.
+const TERMINAL_PIECES: usize = 64;
 
 #[derive(Debug)]
 struct Options {
@@ -65,44 +67,28 @@ fn start(options: Options) -> Result<(), Failure> {
     let keyboard = Keyboard::new(options.device.device()).map_err(Failure::mistake)?;
     let mut sleeper = Sleeper::new();
     let waker = sleeper.waker().map_err(Failure::failed)?;
-    let (typed, channel) = sync_channel(1);
+    let given = options.strokes;
+    let is_terminal = given.is_empty() && io::stdin().is_terminal();
     let mut terminal = None;
-    let is_terminal = options.strokes.is_empty() && io::stdin().is_terminal();
     if is_terminal {
         let raw = RawTerminal::standard_input();
         terminal = Some(raw.map_err(Failure::mistake)?);
     }
-    let mut keyboard = Driven::new(keyboard, type_from(channel));
-    let given = options.strokes;
-    let start_typing = move || {
-        thread::sleep(simulated::LOOK);
-        if given.is_empty() {
-            let strokes = if is_terminal {
-                terminal_strokes
-            } else {
-                strokes
-            };
-            type_input(
-                io::stdin(),
-                &typed,
-                is_terminal.then_some(END),
-                strokes,
-                &waker,
-            );
+    let pieces = if is_terminal { TERMINAL_PIECES } else { 1 };
+    let (typist, user) = Typist::new(pieces, &waker);
+    let mut keyboard = Driven::new(keyboard, user);
+    // At once: who wants to leave a terminal need not wait for a host.
+    thread::spawn(move || {
+        if is_terminal {
+            type_terminal(io::stdin(), typist, END);
+        } else if given.is_empty() {
+            type_input(io::stdin(), &typist);
         } else {
             // Where the keyboard is gone, so is who could want it.
-            let _ = typed.send(given);
+            let _ = typist.strike(given);
         }
-        // The end is news too.
-        drop(typed);
-        waker.wake();
-    };
-    let served = attach(
-        &options.device.attach,
-        &sleeper,
-        &mut keyboard,
-        start_typing,
-    );
+    });
+    let served = attach(&options.device.attach, &sleeper, &mut keyboard);
     drop(terminal);
     served
 }

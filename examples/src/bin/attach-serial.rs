@@ -53,7 +53,7 @@ fn start(options: &Options) -> Result<(), Failure> {
                 show_line(&event);
             }
         });
-        return attach(&options.device.attach, &sleeper, &mut serial, || ());
+        return attach(&options.device.attach, &sleeper, &mut serial);
     }
     let serial = Serial::new(device).map_err(Failure::mistake)?;
     let terminal = PseudoTerminal::open().map_err(Failure::failed)?;
@@ -61,5 +61,5 @@ fn start(options: &Options) -> Result<(), Failure> {
     let mut bridge = SerialBridge::new(&terminal, &waker).map_err(Failure::failed)?;
     say(format_args!("terminal: {}", terminal.path().display()))?;
     let mut serial = Driven::new(serial, move |serial: &mut Serial| bridge.turn(serial));
-    attach(&options.device.attach, &sleeper, &mut serial, || ())
+    attach(&options.device.attach, &sleeper, &mut serial)
 }

@@ -66,9 +66,9 @@ fn start(options: &Options) -> Result<(), Failure> {
     if options.mouse {
         let mouse = Mouse::new(device).map_err(Failure::mistake)?;
         let mut mouse = Driven::new(mouse, follow_mouse(channel));
-        return attach(&options.device.attach, &sleeper, &mut mouse, || ());
+        return attach(&options.device.attach, &sleeper, &mut mouse);
     }
     let tablet = Tablet::new(device).map_err(Failure::mistake)?;
     let mut tablet = Driven::new(tablet, follow_tablet(channel));
-    attach(&options.device.attach, &sleeper, &mut tablet, || ())
+    attach(&options.device.attach, &sleeper, &mut tablet)
 }

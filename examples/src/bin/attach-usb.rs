@@ -43,7 +43,7 @@ fn start(mut options: AttachOptions, device: Option<OsString>) -> Result<(), Fai
     // vhci_hcd has no faster ports.
     options.speed = physical.plugged().descriptors.speed.min(Speed::Super);
     let mut taken = physical.take().map_err(Failure::mistake)?;
-    let attached = attach(&options, &taken.sleeper, &mut taken.device, || ());
+    let attached = attach(&options, &taken.sleeper, &mut taken.device);
     taken.device.come_to_rest();
     attached
 }

@@ -246,7 +246,6 @@ fn redirect_to(
         sleeper, function, ..
     } = device;
     ending.wakes(sleeper).map_err(Failure::failed)?;
-    function.arrive();
     let served = redirect(
         &mut stream,
         sleeper,

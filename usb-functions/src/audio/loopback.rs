@@ -2,12 +2,11 @@
 
 use usb_transfer::{DeviceDescriptors, Frame, Function, FunctionEvent, Transfer, TransferId};
 
-use super::device::{Audio, AudioEvent};
+use super::device::Audio;
 use crate::{DeviceError, DeviceOptions};
 
 /// An [`Audio`] whose line out goes into its line in: the host records what it plays, sample for
-/// sample, [`LATENCY`](Self::LATENCY) later. Without a copy, the bytes that came in a transfer go
-/// back in another.
+/// sample, the [latency](Self::set_latency) later.
 ///
 /// ```
 /// use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
@@ -26,8 +25,8 @@ pub struct AudioLoopback {
 }
 
 impl AudioLoopback {
-    /// How much later it is recorded, in milliseconds: more than a host that is late catches up on,
-    /// so that playing and recording may be late by themselves.
+    /// How much later it is recorded by a new loopback, in milliseconds: more than a host that is
+    /// late catches up on, so that playing and recording may be late by themselves.
     pub const LATENCY: u16 = 150;
 
     /// A loopback with nothing in it.
@@ -40,6 +39,17 @@ impl AudioLoopback {
         Ok(Self { audio })
     }
 
+    /// How much later it is recorded from the next silence on, as [`Audio::set_latency`] has it.
+    pub fn set_latency(&mut self, milliseconds: u16) {
+        self.audio.set_latency(milliseconds);
+    }
+
+    /// Whether a host has configured it.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.audio.is_configured()
+    }
+
     /// The descriptors it answers with.
     #[must_use]
     pub const fn descriptors(&self) -> &DeviceDescriptors {
@@ -50,20 +60,12 @@ impl AudioLoopback {
     pub fn detach(&mut self) {
         self.audio.detach();
     }
-
-    fn join(&mut self) {
-        while let Some(event) = self.audio.poll_event() {
-            if let AudioEvent::Played(samples) = event {
-                self.audio.supply(samples);
-            }
-        }
-    }
 }
 
 impl Function for AudioLoopback {
     fn submit(&mut self, transfer: Transfer) {
         self.audio.submit(transfer);
-        self.join();
+        self.audio.loop_back();
     }
 
     fn cancel(&mut self, id: TransferId) {
@@ -72,7 +74,7 @@ impl Function for AudioLoopback {
 
     fn reset(&mut self) {
         self.audio.reset();
-        self.join();
+        self.audio.loop_back();
     }
 
     fn poll(&mut self) -> Option<FunctionEvent> {
@@ -81,7 +83,7 @@ impl Function for AudioLoopback {
 
     fn start_of_frame(&mut self, now: Frame) {
         self.audio.start_of_frame(now);
-        self.join();
+        self.audio.loop_back();
     }
 
     fn next_frame(&self) -> Option<Frame> {

@@ -51,6 +51,11 @@ mod hid {
 /// Of an idle rate's unit, 4 ms, in 125 µs.
 const IDLE_UNIT: u64 = 32;
 
+/// For how long a host has asked for reports when it is ready for them, in 125 µs: a second. Linux
+/// throws away what comes in the 50 ms after a device is opened (`usbhid_open` of
+/// drivers/hid/usbhid/hid-core.c), which last longer on a slow machine.
+const LOOK: u64 = 8000;
+
 /// An input report; shorter ones are filled up with zeros.
 pub(crate) type Report = [u8; 8];
 
@@ -81,7 +86,7 @@ pub(crate) struct Hid {
     /// In 125 µs.
     interval: u32,
     /// Still to be told, in order.
-    reports: VecDeque<Report>,
+    reports: VecDeque<Waiting>,
     /// What was told last, without its motion.
     told: Report,
     /// When; `None` before it is known.
@@ -94,7 +99,29 @@ pub(crate) struct Hid {
     output: u8,
     output_changed: bool,
     configured: bool,
+    look: Look,
     now: Frame,
+}
+
+/// A report that is still to be told.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    report: Report,
+    /// It tells of motion alone, and may tell of more.
+    is_motion: bool,
+}
+
+/// How long a host has had a look at the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Look {
+    /// It has not asked for reports.
+    Idle,
+    /// It has, at a time that the next frame tells.
+    Asked,
+    /// It is ready at this frame.
+    Until(Frame),
+    /// It is, of which the user was told or not.
+    Ready { told: bool },
 }
 
 impl Hid {
@@ -119,6 +146,7 @@ impl Hid {
             output: 0,
             output_changed: false,
             configured: false,
+            look: Look::Idle,
             now: Frame::ZERO,
         })
     }
@@ -132,24 +160,69 @@ impl Hid {
         self.reports.len()
     }
 
-    /// The report that will be told last, for what comes next to be added to.
-    pub(crate) fn last_waiting(&mut self) -> Option<&mut Report> {
-        self.reports.back_mut()
+    /// Reports that may be added; none once the device has left.
+    pub(crate) fn room(&self) -> usize {
+        if self.is_attached() {
+            Self::MOST_WAITING.saturating_sub(self.reports.len())
+        } else {
+            0
+        }
+    }
+
+    pub(crate) const fn is_attached(&self) -> bool {
+        self.device.is_attached()
+    }
+
+    pub(crate) const fn is_configured(&self) -> bool {
+        self.device.is_configured()
+    }
+
+    /// Whether the host has asked for reports for as long as it may look at the device.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.look, Look::Ready { .. })
+    }
+
+    /// Whether the host has become ready since this was asked last.
+    pub(crate) fn take_ready(&mut self) -> bool {
+        let is_news = self.look == Look::Ready { told: false };
+        if is_news {
+            self.look = Look::Ready { told: true };
+        }
+        is_news
+    }
+
+    /// The report that will be told last, where it tells of motion, for more to be added to.
+    pub(crate) fn last_motion(&mut self) -> Option<&mut Report> {
+        let last = self.reports.back_mut().filter(|last| last.is_motion);
+        last.map(|last| &mut last.report)
     }
 
     /// What the host knows once all is told.
     pub(crate) fn state(&self) -> Report {
-        let last = self.reports.back().copied();
-        last.map_or(self.told, |report| self.still(report))
+        let last = self.reports.back();
+        last.map_or(self.told, |last| self.still(last.report))
     }
 
-    /// Adds a report. Where too many wait, the last is replaced: the host misses what was between,
-    /// but not how it is now.
+    /// Adds a report of what is. Where too many wait, the last is replaced: the host misses what
+    /// was between, but not how it is now.
     pub(crate) fn push(&mut self, report: Report) {
-        if self.reports.len() >= Self::MOST_WAITING {
-            self.reports.pop_back();
+        if self.is_attached() {
+            if self.room() == 0 {
+                self.reports.pop_back();
+            }
+            self.add(report, false);
         }
-        self.reports.push_back(report);
+    }
+
+    /// Adds a report of motion alone, unless too many wait.
+    pub(crate) fn push_motion(&mut self, report: Report) {
+        if self.room() > 0 {
+            self.add(report, true);
+        }
+    }
+
+    fn add(&mut self, report: Report, is_motion: bool) {
+        self.reports.push_back(Waiting { report, is_motion });
         self.serve();
     }
 
@@ -198,7 +271,7 @@ impl Hid {
         let report = if self.reports.is_empty() {
             Some(self.told).filter(|_| due(self.next_repetition()))
         } else if self.fresh || due(self.next_turn()) {
-            self.reports.pop_front()
+            self.reports.pop_front().map(|next| next.report)
         } else {
             None
         };
@@ -220,7 +293,12 @@ impl Hid {
         match self.device.submit(transfer) {
             Taken::Changed(Change::Configuration(value)) => return self.restart(value != 0),
             Taken::Done | Taken::Changed(_) => {}
-            Taken::Queued => self.serve(),
+            Taken::Queued => {
+                if self.look == Look::Idle {
+                    self.look = Look::Asked;
+                }
+                self.serve();
+            }
             Taken::Request(transfer, setup) => self.request(transfer, setup),
         }
         false
@@ -250,10 +328,27 @@ impl Hid {
     pub(crate) fn start_of_frame(&mut self, now: Frame) {
         self.now = now;
         self.told_at.get_or_insert(now);
+        match self.look {
+            Look::Asked => self.look = Look::Until(Frame(now.0.saturating_add(LOOK))),
+            Look::Until(frame) if frame <= now => {
+                self.look = Look::Ready { told: false };
+            }
+            _ => {}
+        }
         self.serve();
     }
 
     pub(crate) fn next_frame(&self) -> Option<Frame> {
+        let ready = match self.look {
+            Look::Asked => Some(Frame(1)),
+            Look::Until(frame) => Some(frame),
+            Look::Idle | Look::Ready { .. } => None,
+        };
+        ready.into_iter().chain(self.next_report()).min()
+    }
+
+    /// When there may be something to tell the host.
+    fn next_report(&self) -> Option<Frame> {
         self.device.front(REPORTS)?;
         if self.told_at.is_none() && (!self.fresh || self.idle > 0) {
             // In the past: it is to be told what time it is.
@@ -281,6 +376,7 @@ impl Hid {
         self.output_changed |= self.output != 0;
         self.output = 0;
         self.configured = configured;
+        self.look = Look::Idle;
         lost
     }
 
@@ -299,7 +395,7 @@ impl Hid {
             },
             (RequestType::CLASS_INTERFACE_IN, hid::GET_REPORT) => match setup.value {
                 hid::INPUT => {
-                    let (report, length) = (self.told, self.length());
+                    let (report, length) = (self.state(), self.length());
                     let report = report.get(..length).unwrap_or(&report);
                     self.device.answer(transfer, report);
                 }
@@ -377,6 +473,20 @@ macro_rules! function {
             #[must_use]
             pub fn waiting(&self) -> usize {
                 self.hid.waiting()
+            }
+
+            /// Whether a host has configured it.
+            #[must_use]
+            pub const fn is_configured(&self) -> bool {
+                self.hid.is_configured()
+            }
+
+            /// Whether the host that has configured it has been asking for reports for a second.
+            /// What it is told before that may be lost: Linux throws away what comes just after a
+            /// device was opened.
+            #[must_use]
+            pub fn is_ready(&self) -> bool {
+                self.hid.is_ready()
             }
 
             /// Takes the device away from the host: what it asked is answered with

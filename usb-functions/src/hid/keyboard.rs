@@ -52,6 +52,9 @@ pub struct Keyboard {
 pub enum KeyboardEvent {
     /// The host has set the lights, perhaps to what they were.
     Leds(Leds),
+    /// A host [is ready](Keyboard::is_ready): what is typed from now on arrives. Told to each host
+    /// that configures the keyboard and asks for its keys.
+    Ready,
 }
 
 /// Places of a report for keys.
@@ -153,9 +156,12 @@ impl Keyboard {
     /// Types a text, with the keys that make it on a host of this layout whose caps lock is off.
     ///
     /// # Errors
-    /// [`TypingError`] where the layout lacks a character or the text is longer than there is
-    /// [room](Self::room); nothing is typed then.
+    /// [`TypingError`] where the layout lacks a character, the text is longer than there is
+    /// [room](Self::room), or the keyboard has left; nothing is typed then.
     pub fn type_text(&mut self, text: &str, layout: KeyboardLayout) -> Result<(), TypingError> {
+        if !self.hid.is_attached() {
+            return Err(TypingError::Detached);
+        }
         let mut found: usize = 0;
         for stroke in layout.strokes(text) {
             stroke?;
@@ -169,13 +175,12 @@ impl Keyboard {
         Ok(())
     }
 
-    /// Strokes that may be made before the host has asked for any. Beyond, what was done last is
-    /// forgotten.
+    /// Strokes that may be made before the host has asked for any; none once the keyboard has left.
+    /// Beyond, what was done last is forgotten.
     #[must_use]
     pub fn room(&self) -> usize {
         // Two reports each, and two around all.
-        let reports = Hid::MOST_WAITING.saturating_sub(self.waiting());
-        (reports / 2).saturating_sub(1)
+        (self.hid.room() / 2).saturating_sub(1)
     }
 
     /// The lights as the host has set them last.
@@ -187,7 +192,10 @@ impl Keyboard {
     /// What there is to tell the keyboard's user; `None` for now. What the user did not ask for in
     /// time is replaced by what came later.
     pub fn poll_event(&mut self) -> Option<KeyboardEvent> {
-        self.hid.take_output().map(Leds).map(KeyboardEvent::Leds)
+        if let Some(leds) = self.hid.take_output() {
+            return Some(KeyboardEvent::Leds(Leds(leds)));
+        }
+        Some(KeyboardEvent::Ready).filter(|_| self.hid.take_ready())
     }
 
     fn held(&self) -> &[Usage] {

@@ -96,6 +96,9 @@ pub enum TypingError {
         /// Strokes possible now.
         room: usize,
     },
+    /// The keyboard was taken away.
+    #[error("the keyboard was taken away from its host")]
+    Detached,
 }
 
 impl KeyboardLayout {

@@ -31,8 +31,6 @@ use crate::{DeviceError, DeviceOptions};
 pub struct Mouse {
     hid: Hid,
     buttons: u8,
-    /// The last report tells of motion alone, and may tell of more.
-    is_moving: bool,
 }
 
 /// HID 1.11, appendix B.2 and E.10, with five buttons and a wheel.
@@ -69,34 +67,38 @@ impl Mouse {
         Ok(Self {
             hid: Hid::new(options, &MODEL)?,
             buttons: 0,
-            is_moving: false,
         })
     }
 
-    /// Moves it: to the right, down, and its wheel away from the user, in counts. Where far too
-    /// much waits for the host, motion is dropped.
+    /// Moves it: to the right, down, and its wheel away from the user, in counts. Motion that there
+    /// is no [room](Self::room) for is dropped.
     pub fn move_by(&mut self, right: i32, down: i32, wheel: i32) {
         let mut left = [right, down, wheel];
         let buttons = self.buttons;
-        if self.is_moving {
-            if let Some([_, motion @ .., _, _, _, _]) = self.hid.last_waiting() {
-                for (moved, left) in motion.iter_mut().zip(&mut left) {
-                    let already = i32::from(i8::from_le_bytes([*moved]));
-                    let sum = already.saturating_add(*left).clamp(-127, 127);
-                    *left = left.saturating_sub(sum.saturating_sub(already));
-                    *moved = to_byte(sum);
-                }
+        if let Some([_, motion @ .., _, _, _, _]) = self.hid.last_motion() {
+            for (moved, left) in motion.iter_mut().zip(&mut left) {
+                let already = i32::from(i8::from_le_bytes([*moved]));
+                let sum = already.saturating_add(*left).clamp(-127, 127);
+                *left = left.saturating_sub(sum.saturating_sub(already));
+                *moved = to_byte(sum);
             }
         }
-        while left != [0; 3] && self.hid.waiting() < Hid::MOST_WAITING {
+        while left != [0; 3] && self.hid.room() > 0 {
             let [x, y, z] = left.each_mut().map(|left| {
                 let step = (*left).clamp(-127, 127);
                 *left = left.saturating_sub(step);
                 to_byte(step)
             });
-            self.hid.push([buttons, x, y, z, 0, 0, 0, 0]);
+            self.hid.push_motion([buttons, x, y, z, 0, 0, 0, 0]);
         }
-        self.is_moving = true;
+    }
+
+    /// Reports that may be added before the host has asked for any. A change of the buttons is one
+    /// report, motion is one for each 127 counts. Without room a change of the buttons takes the
+    /// place of what was to be told last.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.hid.room()
     }
 
     /// Says which buttons are down.
@@ -104,13 +106,11 @@ impl Mouse {
         if self.buttons != buttons.known() {
             self.buttons = buttons.known();
             self.hid.push([self.buttons, 0, 0, 0, 0, 0, 0, 0]);
-            self.is_moving = false;
         }
     }
 
     fn forget(&mut self) {
         self.buttons = 0;
-        self.is_moving = false;
     }
 }
 

@@ -1,6 +1,6 @@
 //! A pointer that says where it is.
 
-use super::base::{Hid, Model, function};
+use super::base::{Hid, Model, Report, function};
 use super::usage::Buttons;
 use crate::{DeviceError, DeviceOptions};
 
@@ -29,8 +29,6 @@ use crate::{DeviceError, DeviceOptions};
 pub struct Tablet {
     hid: Hid,
     buttons: u8,
-    /// The last report tells of motion alone, and may tell of more.
-    is_moving: bool,
     x: u16,
     y: u16,
 }
@@ -73,56 +71,57 @@ impl Tablet {
         Ok(Self {
             hid: Hid::new(options, &MODEL)?,
             buttons: 0,
-            is_moving: false,
             x: 0,
             y: 0,
         })
     }
 
     /// Moves the pointer, from the upper left corner on in parts of [`MAX`](Self::MAX); what is
-    /// beyond is at the edge.
+    /// beyond is at the edge. Without [room](Self::room) the next report tells of it.
     pub fn move_to(&mut self, x: u16, y: u16) {
         (self.x, self.y) = (x.min(Self::MAX), y.min(Self::MAX));
-        let [x0, x1] = self.x.to_le_bytes();
-        let [y0, y1] = self.y.to_le_bytes();
-        match self.hid.last_waiting() {
-            Some([_, position @ .., _, _, _]) if self.is_moving => {
-                *position = [x0, x1, y0, y1];
-            }
-            _ => self.tell(0),
+        let report = self.report(0);
+        match self.hid.last_motion() {
+            Some(last) => *last = report,
+            None => self.hid.push_motion(report),
         }
-        self.is_moving = true;
     }
 
-    /// Turns the wheel away from the user, in counts.
+    /// Turns the wheel away from the user, in counts, which are dropped where there is no
+    /// [room](Self::room).
     pub fn scroll(&mut self, mut wheel: i32) {
-        while wheel != 0 && self.hid.waiting() < Hid::MOST_WAITING {
+        while wheel != 0 && self.hid.room() > 0 {
             let step = wheel.clamp(-127, 127);
             wheel = wheel.saturating_sub(step);
             let [step, ..] = step.to_le_bytes();
-            self.tell(step);
-            self.is_moving = false;
+            self.hid.push(self.report(step));
         }
+    }
+
+    /// Reports that may be added before the host has asked for any. A position is one report, and
+    /// so is a change of the buttons; the wheel has one for each 127 counts. Without room a change
+    /// of the buttons takes the place of what was to be told last.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.hid.room()
     }
 
     /// Says which buttons are down.
     pub fn set_buttons(&mut self, buttons: Buttons) {
         if self.buttons != buttons.known() {
             self.buttons = buttons.known();
-            self.tell(0);
-            self.is_moving = false;
+            self.hid.push(self.report(0));
         }
     }
 
-    fn tell(&mut self, wheel: u8) {
+    fn report(&self, wheel: u8) -> Report {
         let [x0, x1] = self.x.to_le_bytes();
         let [y0, y1] = self.y.to_le_bytes();
-        self.hid.push([self.buttons, x0, x1, y0, y1, wheel, 0, 0]);
+        [self.buttons, x0, x1, y0, y1, wheel, 0, 0]
     }
 
     fn forget(&mut self) {
         self.buttons = 0;
-        self.is_moving = false;
     }
 }
 

@@ -33,6 +33,9 @@ const NOTIFICATION: u16 = 16;
 const ABSTRACT_CONTROL: ClassCode = ClassCode::new(2, 2, 0);
 const DATA_CLASS: ClassCode = ClassCode::new(10, 0, 0);
 
+/// Breaks that wait to be told.
+const MOST_BREAKS: usize = 8;
+
 /// Requests (PSTN 1.2, table 13).
 mod request {
     pub(super) const SET_LINE_CODING: u8 = 0x20;
@@ -83,7 +86,8 @@ pub struct Serial {
     state_changed: bool,
     new_coding: Option<LineCoding>,
     new_lines: Option<ControlLines>,
-    new_break: Option<u16>,
+    /// Not told yet, in order.
+    breaks: VecDeque<u16>,
 }
 
 /// What a serial port has to tell.
@@ -97,28 +101,35 @@ pub enum SerialEvent {
     /// The host has set its control lines; of several settings, the last is told.
     ControlLines(ControlLines),
     /// The host has sent a break of so many milliseconds; 0xffff begins one that lasts until 0
-    /// (PSTN 1.2, 6.3.13).
+    /// (PSTN 1.2, 6.3.13). Each is told, in order; of more than eight that wait, the last
+    /// takes the place of the one before, so that it is known whether one goes on.
     Break(u16),
 }
 
-/// Too much was sent that the host has not asked for.
+/// Why bytes were not sent.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use usb_descriptors::Speed;
-/// use usb_functions::{DeviceOptions, Serial};
+/// use usb_functions::{DeviceOptions, SendError, Serial};
 /// let mut serial = Serial::new(DeviceOptions::new(Speed::High))?;
 /// serial.send(Bytes::from(vec![0; Serial::MOST_UNSENT])).unwrap();
 /// let error = serial.send(Bytes::from_static(b"more")).unwrap_err();
-/// assert_eq!(error.unsent, Serial::MOST_UNSENT);
+/// assert_eq!(error, SendError::Full { unsent: Serial::MOST_UNSENT });
 /// # Ok::<(), usb_functions::DeviceError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("{unsent} bytes wait for the host, up to {} may", Serial::MOST_UNSENT)]
 #[non_exhaustive]
-pub struct SerialFull {
-    /// Bytes that wait.
-    pub unsent: usize,
+pub enum SendError {
+    /// Too much was sent that the host has not asked for.
+    #[error("{unsent} bytes wait for the host, up to {} may", Serial::MOST_UNSENT)]
+    Full {
+        /// Bytes that wait.
+        unsent: usize,
+    },
+    /// The port was taken away.
+    #[error("the serial port was taken away from its host")]
+    Detached,
 }
 
 impl Serial {
@@ -146,7 +157,7 @@ impl Serial {
             state_changed: false,
             new_coding: None,
             new_lines: None,
-            new_break: None,
+            breaks: VecDeque::new(),
         })
     }
 
@@ -179,6 +190,13 @@ impl Serial {
         self.lines
     }
 
+    /// Whether a host has configured it; that a program there has it open,
+    /// [`ControlLines`] say.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.device.is_configured()
+    }
+
     /// Bytes that wait for the host.
     #[must_use]
     pub const fn unsent(&self) -> usize {
@@ -194,11 +212,15 @@ impl Serial {
     /// Sends bytes to the host.
     ///
     /// # Errors
-    /// [`SerialFull`] while [`MOST_UNSENT`](Self::MOST_UNSENT) bytes wait; nothing is sent then.
-    pub fn send(&mut self, bytes: Bytes) -> Result<(), SerialFull> {
+    /// [`SendError`] while [`MOST_UNSENT`](Self::MOST_UNSENT) bytes wait, and once the port has
+    /// left; nothing is sent then.
+    pub fn send(&mut self, bytes: Bytes) -> Result<(), SendError> {
+        if !self.device.is_attached() {
+            return Err(SendError::Detached);
+        }
         if self.unsent >= Self::MOST_UNSENT {
             let unsent = self.unsent;
-            return Err(SerialFull { unsent });
+            return Err(SendError::Full { unsent });
         }
         self.push(bytes);
         self.serve();
@@ -222,7 +244,7 @@ impl Serial {
         if let Some(lines) = self.new_lines.take() {
             return Some(SerialEvent::ControlLines(lines));
         }
-        if let Some(milliseconds) = self.new_break.take() {
+        if let Some(milliseconds) = self.breaks.pop_front() {
             return Some(SerialEvent::Break(milliseconds));
         }
         if self.loopback {
@@ -317,7 +339,7 @@ impl Serial {
             self.unsent = 0;
             // What was to be told once was for that host, and its break was its own.
             self.state = self.state.lasting();
-            self.new_break = None;
+            self.breaks.clear();
         }
         self.set_coding(LineCoding::default());
         self.set_lines(ControlLines::default());
@@ -370,7 +392,10 @@ impl Serial {
                 self.set_lines(ControlLines::from_value(setup.value));
             }
             (RequestType::CLASS_INTERFACE_OUT, request::SEND_BREAK, 0) => {
-                self.new_break = Some(setup.value);
+                if self.breaks.len() >= MOST_BREAKS {
+                    self.breaks.pop_back();
+                }
+                self.breaks.push_back(setup.value);
                 self.device.complete(transfer.complete_out());
             }
             _ => self.device.complete(transfer.stall()),

@@ -4,5 +4,5 @@
 mod device;
 mod line;
 
-pub use device::{Serial, SerialEvent, SerialFull};
+pub use device::{SendError, Serial, SerialEvent};
 pub use line::{ControlLines, LineCoding, Parity, SerialState, StopBits};
