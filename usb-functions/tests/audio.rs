@@ -319,7 +319,10 @@ fn a_stream_that_begins_again_begins_now() {
             host.control(SetupPacket::set_interface(PLAYBACK, 1), &[])
                 .clear()
         },
-        |host, _| host.control(SetupPacket::set_configuration(1), &[]).clear(),
+        |host, _| {
+            host.control(SetupPacket::set_configuration(1), &[]);
+            host.ok(SetupPacket::set_interface(PLAYBACK, 1), &[]);
+        },
         |host, id| {
             host.device.cancel(id);
             host.device.cancel(id);
@@ -335,7 +338,6 @@ fn a_stream_that_begins_again_begins_now() {
         let id = play(&mut host, 1, 1);
         host.device.start_of_frame(Frame(16));
         stop(&mut host, id);
-        host.ok(SetupPacket::set_interface(PLAYBACK, 1), &[]);
         host.device.start_of_frame(Frame(816));
         for packet in 0..200 {
             play(&mut host, packet, 1);
