@@ -127,6 +127,26 @@ fn what_was_given_for_an_aborted_command_ends_with_it() {
     }
 }
 
+/// Nor what other commands had ready by then.
+#[test]
+fn after_an_abort_nothing_is_handed_out_before_what_is_out_is_finished() {
+    let mut host = Host::new(Speed::High);
+    host.serving = false;
+    for (tag, lun) in [(1, 0), (2, 0), (3, 1)] {
+        host.command(tag, lun, &read_10(tag.into(), 1));
+    }
+    let first = host.device.poll_block().unwrap();
+    host.manage(30, ABORT_TASK, 1);
+    assert_eq!(host.report(30), (RESPONSE, 30, 0));
+    let of_others = host.ops();
+    assert_eq!(of_others.len(), 1, "another unit does not wait");
+    assert_eq!(offset(&of_others[0]), 3 * 512);
+    host.serve(&first);
+    let rest = host.ops();
+    assert_eq!(rest.len(), 1);
+    assert_eq!(offset(&rest[0]), 2 * 512);
+}
+
 /// Where there are no streams, a host may have asked for the data of several.
 #[test]
 fn what_was_given_for_the_next_stays() {

@@ -171,6 +171,11 @@ impl LogicalUnit {
         self.stale.contains(&token)
     }
 
+    /// Whether an aborted command has left something at the store.
+    pub(crate) fn has_stale(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
     /// What the unit is.
     #[must_use]
     pub const fn options(&self) -> &UnitOptions {

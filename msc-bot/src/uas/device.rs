@@ -114,7 +114,14 @@ impl UasDevice {
     /// What the store is to do next; `None` for now. At most one operation of a command is out at
     /// a time.
     pub fn poll_block(&mut self) -> Option<BlockOp> {
-        self.ops.pop_front().or_else(|| self.bot.poll_block())
+        // One that is ready waits, too, where another command was aborted meanwhile.
+        let may_go = |op: &BlockOp| {
+            let unit = self.units().get(op.token().unit());
+            unit.is_some_and(|unit| !unit.has_stale())
+        };
+        let next = self.ops.iter().position(may_go);
+        let next = next.and_then(|at| self.ops.remove(at));
+        next.or_else(|| self.bot.poll_block())
     }
 
     /// Tells how an operation ended, as [`LogicalUnit::finish`] says.
