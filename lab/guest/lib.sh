@@ -236,9 +236,11 @@ echoes() {
 
 # start_server ARG...: our usbip-server, which then listens. Sets server.
 start_server() {
+    # What one before it said does not count.
+    rm -f server.out
     usbip-server "$@" >server.out 2>>server.err &
     server=$!
-    wait_until 10 grep -q '^listening on ' server.out || fail "usbip-server does not listen: $(<server.err)"
+    wait_until 10 grep -qs '^listening on ' server.out || fail "usbip-server does not listen: $(<server.err)"
 }
 
 # listed NUMBER: so many devices are free at our server.

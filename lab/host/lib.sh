@@ -10,9 +10,10 @@ GUEST_KERNEL_WORDS='console=ttyS0 quiet panic=-1 mitigations=off no_timer_check 
 
 # boot_guest QEMU_ARGUMENT...: boots the guest, with devices of the scenario's choice, to run inside/NAME.sh there as a
 # scenario, with the programs under test. Sets machine, and share: a folder that both sides have, /lab in the guest. QEMU's
-# monitor reads monitor.in. As "as=WORD boot_guest ..." it is a machine beside another, and runs inside/NAME-WORD.sh.
+# monitor reads monitor.in. As "as=WORD boot_guest ..." it is a machine beside another, and runs inside/NAME-WORD.sh; as
+# "systemd=yes boot_guest ..." systemd is its process 1.
 boot_guest() {
-    local inside as=${as:+-$as}
+    local inside as=${as:+-$as} systemd=${systemd:+ lab.systemd}
     share=$LAB_SCRATCH/share$as
     inside=$(dirname "$LAB_SCENARIOS")/inside
     mkdir -p "$share/.job/bin" "$share/.job/scenarios" "$share/$name"
@@ -25,7 +26,7 @@ boot_guest() {
     # Held open, or QEMU would wait for somebody to write.
     exec {monitor}<>"monitor$as.in" {monitor_output}<>"monitor$as.out"
     "${QEMU[@]}" -m 1024 -kernel "$LAB_GUEST_IMAGE/vmlinuz" -initrd "$LAB_GUEST_IMAGE/initrd" \
-        -append "$GUEST_KERNEL_WORDS" \
+        -append "$GUEST_KERNEL_WORDS$systemd" \
         -drive "file=$LAB_GUEST_IMAGE/root.ext4,if=none,id=root,format=raw,snapshot=on,cache=unsafe" \
         -device virtio-blk-pci,drive=root -device virtio-rng-pci \
         -virtfs "local,path=$share,mount_tag=job,security_model=none" \

@@ -1,13 +1,13 @@
-# about: the kernel's own gadgets, given by our server to vhci: their class drivers work, and usbtest finds what it finds without us
+# about: the kernel's own gadgets through attach-usb, by nusb and by usbfs: their class drivers work
 # tier: full
 # boot: own
 # timeout: 900
-# programs: attach-usb usbip-server usbip-client
+# programs: attach-usb
 # allow-log: usb .*: reset high-speed USB device number [0-9]+ using (dummy|vhci)_hcd
 # allow-log: vhci_hcd: (urb->status -104|the urb \(seqnum [0-9]+\) was already given back)
 
 modprobe dummy_hcd num=6
-modprobe -a libcomposite usb_f_ss_lb usbtest usb-storage sd_mod cdc_acm usbhid cdc_ether cdc_ncm evdev
+modprobe -a libcomposite usb-storage sd_mod cdc_acm usbhid cdc_ether cdc_ncm evdev
 load_vhci
 
 # plugged NAME: the gadget's device, not behind vhci, and with a driver. Sets real_id.
@@ -161,23 +161,3 @@ for kind in uac1 uac2; do
     said=$(gadget "$kind" dummy_udc.5 high-speed "$kind.0" 2>&1) && fail "dummy_hcd has learnt isochronous transfers: try $kind"
     report "$kind: not on dummy_hcd: ${said##*: }"
 done
-
-note "usbtest"
-gadget_zero zero dummy_udc.5 high-speed
-given zero
-expect_equal "$(driver_of "$real_id")" usbtest "its driver"
-usbtest_all directly "$real_id"
-for way in nusb usbfs; do
-    start_server --listen "unix:$way" --usb "$real_id,$way"
-    usbip-client attach "unix:$way" 1-1
-    wait_until 20 used_port || fail "$way: no port in use"
-    wait_until 10 driver_is "$bus_id" usbtest || fail "usbtest did not take the device by $way"
-    usbtest_all "$way" "$bus_id"
-    usbip-client detach "$port"
-    wait_until 10 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
-    wait_until 10 driver_is "$real_id" usbtest || fail "$real_id is with '$(driver_of "$real_id")' after $way"
-    kill -TERM "$server"
-    expect_exit 10 "$server" 0 "the server"
-done
-usbtest_same directly nusb 20
-usbtest_same directly usbfs 20

@@ -1,12 +1,16 @@
-# about: a USB disk that is real to the guest through attach-usb, by nusb and by usbfs, and read-only: its class driver works, its own gets it back
+# about: a USB disk that is real to the guest through attach-usb, by nusb and by usbfs, and read-only, UAS beside it too: its class driver works
 # tier: full
 # boot: own
 # timeout: 240
 # devices: -drive file=GUEST/initrd,if=none,id=stick,format=raw,snapshot=on -device qemu-xhci,id=xhci -device usb-storage,bus=xhci.0,drive=stick
-# programs: attach-usb
+# programs: attach-usb attach-disk usbip-server usbip-client
+# Where a command fails, QEMU's usb-storage fills the packet that it is asked for: by nusb a whole one, which is babble, so
+# that the kernel resets the disk.
+# allow-log: usb .*: reset SuperSpeed USB device number [0-9]+ using [xv]hci_hcd
+# allow-log: usb .*: reset high-speed USB device number [0-9]+ using vhci_hcd
 
 load_vhci
-modprobe -a xhci-pci usb-storage sd_mod sg
+modprobe -a xhci-pci usb-storage uas sd_mod sg
 
 wait_until 30 real_device 46f4:0001 || fail "no usb-storage"
 wait_until 20 block_device "$device" || fail "no disk"
@@ -67,3 +71,42 @@ for way in usbfs nusb; do
     expect_equal "$(sha256sum <"$(block_device "$storage")")" "$expected" "the disk itself, after $way"
 done
 report "read-only: six commands refused, by nusb and usbfs, the disk the same"
+
+# both_through OPTIONS: the disk of both kinds, behind another host controller of vhci's than its own, as a controller is locked
+# while one of its devices is given a configuration. Sets server, port and bus_id.
+both_through() {
+    local free
+    start_server --listen unix:both --usb "$both,$1"
+    free=$(awk '$1 == "hs" { print $2 + 0; exit }' "$VHCI/status.1")
+    usbip-client attach unix:both 1-1 --port "$free"
+    wait_until 20 used_port "$both_port" || fail "no port in use: $(<server.err)"
+    wait_until 30 block_device "$bus_id" || fail "no disk behind vhci, by $1: $(<server.err)"
+    udevadm settle
+    disk=$(block_device "$bus_id")
+    expect_equal "$(sha256sum <"$disk")" "$(sha256sum <both.img)" "what is read, by $1"
+}
+
+both_back() {
+    kill -TERM "$server"
+    expect_exit 10 "$server" 0 "the server"
+    wait_until 20 port_free "$port" || fail "port $port is not free"
+    wait_until 20 driver_is "$both" uas || fail "$both is with '$(driver_of "$both")'"
+    udevadm settle
+}
+
+note "a disk of UAS beside Bulk-Only Transport: what cannot be guarded is not told"
+head -c 4M /dev/urandom >both.img
+attach attach-disk both.img --uas --speed high
+both_pid=$pid both_port=$port both=$bus_id
+expect_equal "$(driver_of "$both")" uas "its driver"
+for way in usbfs nusb; do
+    both_through "$way"
+    expect_equal "$(driver_of "$bus_id") $(blockdev --getro "$disk")" "uas 0" "driver and write protection by $way"
+    both_back
+    both_through "$way,read-only"
+    expect_equal "$(driver_of "$bus_id") $(blockdev --getro "$disk")" "usb-storage 1" "the same by $way, read-only"
+    both_back
+done
+kill -TERM "$both_pid"
+expect_detached "$both_pid" "$both_port" "$both"
+report "UAS beside Bulk-Only Transport: uas drives it, and read-only usb-storage does, by nusb and usbfs"
