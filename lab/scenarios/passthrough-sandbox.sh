@@ -1,7 +1,7 @@
 # about: user, rule and unit of docs/passthrough.md under systemd: a disk is read without root, what the unit forbids is denied, the driver comes back
 # where: host
 # guest: yes
-# timeout: 300
+# timeout: 480
 # programs: usbip-server usbip-client
 # allow-log: (Buffer )?I/O error
 # allow-log: usb .*: reset SuperSpeed USB device number [0-9]+ using [xv]hci_hcd
@@ -34,5 +34,5 @@ block sh >"$share/user.sh"
 block udev >"$share/70-usbip.rules"
 block ini >"$share/usbip-server.service"
 block sh 2 >"$share/start.sh"
-await_inside 270
+await_inside 450
 expect_equal "$(sha256sum <stick.img)" "$(sed 's/$/  -/' "$share/stick.sum")" "the medium, which is read-only"
