@@ -108,6 +108,16 @@ systemctl stop usbip-server
 came_back stopped
 expect_equal "$(shown ActiveState) $(shown Result) $(shown NRestarts)" "inactive success 1" "the service"
 
+note "by the other way"
+sed -i 's/,read-only/&,usbfs/' /etc/systemd/system/usbip-server.service
+systemctl daemon-reload
+systemctl start usbip-server
+imported
+[[ $(systemctl show --value --property ExecStart usbip-server) == *,usbfs* ]] || fail "not by usbfs"
+systemctl stop usbip-server
+came_back "stopped, by usbfs"
+expect_equal "$(shown Result)" success "the service"
+
 # What the unit forbids, tried by root with the rest of the unit around it, so that only what the unit says can deny it. Each
 # is tried in a process of its own, and ends with a number of errno or a signal. System calls by their numbers on x86-64:
 # unshare with CLONE_NEWUSER, mmap, personality, sethostname and adjtimex; sockets of AF_NETLINK and AF_PACKET.
