@@ -1,7 +1,7 @@
 # about: usbtest finds on the kernel's source, sink and loopback through our server what it finds without us; what the policy refuses is a stall
 # tier: full
 # boot: own
-# timeout: 1200
+# timeout: 1500
 # On one CPU, a transfer that usbtest cancels while it ends cannot end: usbtest tries again without a pause, for ever.
 # cpus: 2
 # programs: usbip-server usbip-client
