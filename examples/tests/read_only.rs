@@ -10,8 +10,8 @@ use msc_bot::{BlockSize, BotDevice, BotOptions, Initiator, LogicalUnit, ScsiErro
 use usb_descriptors::build::{Configuration, Device, Endpoint as Bulk, Interface};
 use usb_descriptors::{ClassCode, DescriptorType, EndpointAddress, LanguageId, SetupPacket, Speed};
 use usb_transfer::{
-    Actual, Completion, DeviceDescriptors, Endpoint, Function, FunctionEvent, Segments, Status,
-    Transfer, TransferId, TransferIds, exchange,
+    Actual, Completion, DeviceDescriptors, Endpoint, Function, FunctionEvent, IsoPacket, Kind,
+    Payload, Segments, Status, Transfer, TransferId, TransferIds, exchange,
 };
 
 /// A device that is reached as by an operating system.
@@ -62,7 +62,7 @@ impl HostApi for Real {
         Ok(())
     }
     fn submit(&mut self, transfer: Transfer, endpoint: Option<&Endpoint>) {
-        if let (Some(_), usb_transfer::Payload::Out(data)) = (endpoint, &transfer.payload) {
+        if let (Some(_), Payload::Out(data)) = (endpoint, &transfer.payload) {
             assert_eq!(data.len(), 31, "only commands");
             self.commands.push(data[15]);
         }
@@ -293,6 +293,49 @@ fn another_transport_is_hidden_or_refused() {
     );
     let vendors = ClassCode::new(0xff, 0, 0);
     assert_eq!(refused(&[(0, vendors)]), DisksError::None);
+}
+
+#[test]
+fn what_is_no_disk_is_told_as_a_vendors_and_nothing_is_moved_there() {
+    let keyboard = ClassCode::new(0x03, 1, 1);
+    let mut told = descriptors(&[(0, ClassCode::MASS_STORAGE_BULK_ONLY), (1, keyboard)]);
+    // The second is another interface.
+    let mut bytes = told.configurations[0].to_vec();
+    let second = 9 + 9 + 7 + 7;
+    bytes[4] = 2;
+    bytes[second + 2..second + 4].copy_from_slice(&[1, 0]);
+    bytes[second + 9 + 2] = 0x83;
+    bytes[second + 9 + 7 + 2] = 0x04;
+    told.configurations[0] = bytes.into();
+    let disks = Disks::guard(&mut told).unwrap();
+    let classes = told.configurations().next().unwrap();
+    let classes: Vec<_> = classes
+        .interfaces()
+        .map(|setting| setting.class().class)
+        .collect();
+    assert_eq!(classes, [0x08, 0xff]);
+    let policy = Policy::default().keeping_configuration();
+    let mut device = Passthrough::new(ReadOnly::new(real(), disks), told, 1, policy);
+    device.claim().unwrap();
+    let mut ids = TransferIds::default();
+    for (address, data) in [(0x04, wrapper(READ, 0, &[0])), (0x04, vec![9; 512])] {
+        let endpoint = EndpointAddress::from_byte(address);
+        let sent = Transfer::data_out(ids.mint(), endpoint, data.into());
+        assert_eq!(done(&mut device, sent).status, Status::STALL);
+    }
+    let read = Transfer::data_in(ids.mint(), EndpointAddress::from_byte(0x83), 8);
+    assert_eq!(done(&mut device, read).status, Status::STALL);
+}
+
+#[test]
+fn a_command_in_packets_is_no_command() {
+    let mut host = Abuser::new();
+    let command = wrapper(READ, 0, &[0]);
+    let length = u32::try_from(command.len()).unwrap();
+    let packets = Kind::Isochronous(vec![IsoPacket::new(0, 12), IsoPacket::new(12, length - 12)]);
+    let (id, endpoint) = (host.ids.mint(), EndpointAddress::from_byte(OUT));
+    let transfer = Transfer::new(id, endpoint, packets, Payload::Out(command.into()));
+    assert_eq!(done(&mut host.device, transfer).status, Status::INVALID);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which commands of a disk leave its medium as it is.
+//! Which commands of a disk leave its medium as it is, and where it is.
 
 use usb_descriptors::Direction;
 
@@ -39,6 +39,12 @@ const NO_SUCH_COMMAND: Refusal = Refusal {
     code: 0x20,
 };
 
+/// ILLEGAL REQUEST, INVALID FIELD IN CDB.
+const NO_SUCH_WAY: Refusal = Refusal {
+    key: 0x05,
+    code: 0x24,
+};
+
 /// Bytes of a wrapper.
 const LENGTH: usize = 31;
 /// "USBC" (BOT 1.0, table 5.1).
@@ -56,7 +62,6 @@ mod code {
     pub(super) const INQUIRY: u8 = 0x12;
     pub(super) const MODE_SENSE_6: u8 = 0x1a;
     pub(super) const START_STOP_UNIT: u8 = 0x1b;
-    pub(super) const PREVENT_ALLOW_MEDIUM_REMOVAL: u8 = 0x1e;
     pub(super) const READ_FORMAT_CAPACITIES: u8 = 0x23;
     pub(super) const READ_CAPACITY_10: u8 = 0x25;
     pub(super) const READ_10: u8 = 0x28;
@@ -132,8 +137,6 @@ impl Command {
             | code::READ_6
             | code::INQUIRY
             | code::MODE_SENSE_6
-            | code::START_STOP_UNIT
-            | code::PREVENT_ALLOW_MEDIUM_REMOVAL
             | code::READ_FORMAT_CAPACITIES
             | code::READ_CAPACITY_10
             | code::READ_10
@@ -159,6 +162,7 @@ impl Command {
             | code::VERIFY_12
             | code::MECHANISM_STATUS
             | code::READ_CD => true,
+            code::START_STOP_UNIT => self.starts(),
             // READ CAPACITY (16) and GET LBA STATUS (SBC-3, 5.16 and 5.9).
             code::SERVICE_ACTION_IN_16 => matches!(service_action, 0x10 | 0x12),
             // REPORT SUPPORTED OPERATION CODES and the same of task management functions (SPC-4,
@@ -168,8 +172,18 @@ impl Command {
         }
     }
 
+    /// Whether START STOP UNIT makes the medium ready and no more: an ejected or stopped medium
+    /// would be away, and one that PREVENT ALLOW MEDIUM REMOVAL keeps would stay in, when who asked has
+    /// left (SBC-3, 5.25; SPC-4, 6.20).
+    const fn starts(&self) -> bool {
+        const START: u8 = 0x01;
+        const NO_FLUSH: u8 = 0x04;
+        self.block[4] & !NO_FLUSH == START
+    }
+
     const fn refusal(&self) -> Refusal {
         match self.block[0] {
+            code::START_STOP_UNIT => NO_SUCH_WAY,
             code::FORMAT_UNIT
             | code::WRITE_6
             | code::WRITE_10
@@ -242,13 +256,28 @@ mod tests {
     fn what_is_not_known_is_refused() {
         let passes = |block: &[u8]| command(0x80, 512, block).verdict() == Verdict::Passes;
         let known = (0..=255).filter(|&code| passes(&[code])).count();
-        assert_eq!(known, 32);
+        assert_eq!(known, 30);
         assert!(passes(&[0x9e, 0x10]) && !passes(&[0x9e, 0x11]));
         assert!(passes(&[0xa3, 0x0c]) && !passes(&[0xa3, 0x0a]));
         // ATA PASS-THROUGH, and a vendor's command.
         for code in [0x85, 0xa1, 0xc6, 0xff] {
             let verdict = command(0x80, 512, &[code]).verdict();
             assert_eq!(verdict, Verdict::Refused(NO_SUCH_COMMAND), "{code:x}");
+        }
+    }
+
+    #[test]
+    fn the_medium_stays_as_ready_as_it_is() {
+        let verdict = |block: &[u8]| command(0, 0, block).verdict();
+        assert_eq!(verdict(&[0x1b, 0, 0, 0, 1]), Verdict::Passes);
+        // Stopped, ejected, loaded, asleep.
+        for how in [0x00, 0x02, 0x03, 0x31] {
+            let refused = Verdict::Refused(NO_SUCH_WAY);
+            assert_eq!(verdict(&[0x1b, 0, 0, 0, how]), refused, "{how:x}");
+        }
+        for keep in [0, 1] {
+            let refused = Verdict::Refused(NO_SUCH_COMMAND);
+            assert_eq!(verdict(&[0x1e, 0, 0, 0, keep]), refused);
         }
     }
 

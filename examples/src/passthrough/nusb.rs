@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use usb_transfer::{
 use super::host_api::{ClaimError, HostApi};
 use super::kernel::Control;
 use super::pool::Pool;
-use pipe::{Pipe, status_of_transfer};
+use pipe::{MOST, Pipe, status_of_errno, status_of_transfer};
 
 /// A device by `nusb`.
 pub struct Nusb {
@@ -42,26 +43,32 @@ pub struct Nusb {
     pool: Pool<Buffer>,
     /// In their order, in which the device answers.
     controls: VecDeque<ControlJob>,
+    /// Control transfers that wait for those to come back.
+    waiting: VecDeque<(Transfer, SetupPacket)>,
     events: VecDeque<FunctionEvent>,
     is_told: bool,
 }
 
 /// What a control transfer may take: as long as Linux gives a device for most of its own
-/// (`USB_CTRL_GET_TIMEOUT`). `nusb` cannot end one early.
+/// (`USB_CTRL_GET_TIMEOUT`). `nusb` cannot end one early: one that is cancelled is under way until
+/// it is back, so that what is asked for is bounded and no change of state overtakes it.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of control transfers that `nusb` has, beyond which they wait: those of 16 of the longest.
+const MOST_OF_CONTROLS: usize = 1 << 20;
 
 type ControlFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, TransferError>> + Send>>;
 
 struct ControlJob {
     id: TransferId,
     direction: Direction,
-    length: u32,
+    length: usize,
+    is_cancelled: bool,
     future: ControlFuture,
 }
 
 impl Nusb {
-    /// The device of an open node, such as `/dev/bus/usb/001/002`. The waker is used when there is something to poll for; `unplugged` is
-    /// to be set, and the waker used, when the node hangs up.
+    /// The device of an open node, such as `/dev/bus/usb/001/002`. The waker is used when there is
+    /// something to poll for; `unplugged` is to be set, and the waker used, when the node hangs up.
     ///
     /// # Errors
     /// The node is none of a USB device.
@@ -79,6 +86,7 @@ impl Nusb {
             pipes: BTreeMap::new(),
             pool: Pool::default(),
             controls: VecDeque::new(),
+            waiting: VecDeque::new(),
             events: VecDeque::new(),
             is_told: false,
         })
@@ -89,9 +97,40 @@ impl Nusb {
     }
 
     fn submit_control(&mut self, transfer: Transfer, setup: SetupPacket) {
-        let Some((control_type, recipient)) = words_of(setup) else {
-            return self.complete(transfer.stall());
-        };
+        self.waiting.push_back((transfer, setup));
+        self.start_controls();
+    }
+
+    /// Gives `nusb` the control transfers that it has room for. `false`: none.
+    fn start_controls(&mut self) -> bool {
+        let mut has_started = false;
+        while let Some((transfer, setup)) = self.waiting.pop_front() {
+            let length = transfer.payload.len();
+            let under_way: usize = self.controls.iter().map(|job| job.length).sum();
+            if !self.controls.is_empty() && under_way + length > MOST_OF_CONTROLS {
+                self.waiting.push_front((transfer, setup));
+                break;
+            }
+            let Some(future) = self.control(&transfer.payload, setup) else {
+                self.complete(transfer.stall());
+                continue;
+            };
+            self.controls.push_back(ControlJob {
+                id: transfer.id,
+                direction: transfer.payload.direction(),
+                length,
+                is_cancelled: false,
+                future,
+            });
+            has_started = true;
+        }
+        has_started
+    }
+
+    /// `None`: `nusb` has no words for it, or it has data the other way. Without data it goes as it
+    /// came, whichever way it says.
+    fn control(&self, payload: &Payload, setup: SetupPacket) -> Option<ControlFuture> {
+        let (control_type, recipient) = words_of(setup)?;
         let SetupPacket {
             request,
             value,
@@ -99,19 +138,11 @@ impl Nusb {
             length,
             ..
         } = setup;
-        let future: ControlFuture = match &transfer.payload {
-            Payload::In { .. } => {
-                let asked = ControlIn {
-                    control_type,
-                    recipient,
-                    request,
-                    value,
-                    index,
-                    length,
+        Some(match setup.request_type.direction() {
+            Direction::Out => {
+                let Payload::Out(data) = payload else {
+                    return None;
                 };
-                Box::pin(self.device.control_in(asked, CONTROL_TIMEOUT).into_future())
-            }
-            Payload::Out(data) => {
                 let told = ControlOut {
                     control_type,
                     recipient,
@@ -123,20 +154,34 @@ impl Nusb {
                 let sent = self.device.control_out(told, CONTROL_TIMEOUT);
                 Box::pin(sent.map(|result| result.map(|()| Vec::new())).into_future())
             }
-        };
-        self.controls.push_back(ControlJob {
-            id: transfer.id,
-            direction: transfer.payload.direction(),
-            length: u32::try_from(transfer.payload.len()).unwrap_or(u32::MAX),
-            future,
-        });
+            Direction::In => {
+                let asked = ControlIn {
+                    control_type,
+                    recipient,
+                    request,
+                    value,
+                    index,
+                    length,
+                };
+                Box::pin(self.device.control_in(asked, CONTROL_TIMEOUT).into_future())
+            }
+        })
     }
 
     fn submit_data(&mut self, transfer: Transfer, endpoint: &Endpoint) {
+        if transfer.payload.len() > MOST {
+            return self.complete(transfer.fail(Status::NO_MEMORY));
+        }
+        let all = self.bytes();
         match self.pipe(endpoint) {
-            Some(pipe) => pipe.submit(transfer),
+            Some(pipe) => pipe.submit(transfer, all - pipe.bytes()),
             None => self.complete(transfer.fail(Status::INVALID)),
         }
+    }
+
+    /// Bytes of all endpoints that `nusb` has.
+    fn bytes(&self) -> usize {
+        self.pipes.values().map(Pipe::bytes).sum()
     }
 
     /// The endpoint, opened if it is not.
@@ -152,30 +197,53 @@ impl Nusb {
 
     /// Looks at everything that is under way.
     fn collect(&mut self) {
-        let mut context = Context::from_waker(&self.waker);
+        let waker = self.waker.clone();
+        let mut context = Context::from_waker(&waker);
         let mut done = Vec::new();
-        while let Some(job) = self.controls.front_mut() {
-            let Poll::Ready(result) = job.future.as_mut().poll(&mut context) else {
+        loop {
+            while let Some(job) = self.controls.front_mut() {
+                let Poll::Ready(result) = job.future.as_mut().poll(&mut context) else {
+                    break;
+                };
+                done.push(job.complete(result));
+                self.controls.pop_front();
+            }
+            // What was started is looked at, so that the waker is used for it.
+            if !self.start_controls() {
                 break;
-            };
-            done.push(job.complete(result));
-            self.controls.pop_front();
+            }
         }
+        let mut all = self.bytes();
         for pipe in self.pipes.values_mut() {
-            pipe.collect(&mut context, &mut done);
+            let others = all - pipe.bytes();
+            pipe.collect(&mut context, others, &mut done);
+            all = others + pipe.bytes();
+        }
+        let leaves = self.unplugged.load(Ordering::Acquire) && !self.is_told;
+        if leaves {
+            self.is_told = true;
+            self.leave(&mut done);
         }
         let events = done.into_iter().map(FunctionEvent::Complete);
         self.events.extend(events);
-        if self.unplugged.load(Ordering::Acquire) && !self.is_told {
-            let is_idle = self.pipes.values().all(Pipe::is_idle);
-            if is_idle && self.controls.is_empty() {
-                self.is_told = true;
-                self.events.push_back(FunctionEvent::Detached);
-            }
+        self.events
+            .extend(leaves.then_some(FunctionEvent::Detached));
+    }
+
+    /// The device is gone, and all that is left with it. `nusb` looks at a device no more as soon as
+    /// the kernel says so, which is before it has given back all that it had.
+    fn leave(&mut self, done: &mut Vec<Completion>) {
+        let status = Status::DISCONNECTED;
+        let controls = mem::take(&mut self.controls).into_iter();
+        done.extend(controls.map(|job| Completion::failed(job.id, job.direction, status)));
+        let waiting = mem::take(&mut self.waiting).into_iter();
+        done.extend(waiting.map(|(transfer, _)| transfer.fail(status)));
+        for pipe in mem::take(&mut self.pipes).into_values() {
+            done.extend(pipe.into_left());
         }
     }
 
-    /// Closes the endpoints of an interface; nothing is under way there.
+    /// Closes the endpoints of an interface. Nothing is under way there, or nobody waits for it.
     fn close_pipes(&mut self, interface: u8) {
         self.pipes.retain(|_, pipe| pipe.interface() != interface);
     }
@@ -207,10 +275,10 @@ impl HostApi for Nusb {
 
     fn release(&mut self, interface: u8) {
         self.close_pipes(interface);
-        if let Some(claimed) = self.interfaces.remove(&interface) {
-            // It fails for a device that has gone.
-            let _ = claimed.release().wait();
-        }
+        // By itself nusb would not let go of it before all that is under way has come back; the
+        // kernel ends that. It fails for a device that has gone.
+        let _ = self.node.release(interface);
+        self.interfaces.remove(&interface);
     }
 
     fn connect_driver(&mut self, interface: u8) {
@@ -258,10 +326,13 @@ impl HostApi for Nusb {
     }
 
     fn cancel(&mut self, id: TransferId) {
-        let control = self.controls.iter().position(|job| job.id == id);
-        if let Some(job) = control.and_then(|index| self.controls.remove(index)) {
-            // The device may still answer, to nobody.
-            return self.complete(Completion::failed(id, job.direction, Status::CANCELLED));
+        if let Some(job) = self.controls.iter_mut().find(|job| job.id == id) {
+            job.is_cancelled = true;
+            return;
+        }
+        let waiting = self.waiting.iter().position(|(waits, _)| waits.id == id);
+        if let Some((transfer, _)) = waiting.and_then(|index| self.waiting.remove(index)) {
+            return self.complete(transfer.fail(Status::CANCELLED));
         }
         let mut done = Vec::new();
         for pipe in self.pipes.values_mut() {
@@ -282,17 +353,20 @@ impl HostApi for Nusb {
 
 impl ControlJob {
     fn complete(&mut self, result: Result<Vec<u8>, TransferError>) -> Completion {
-        let (status, data) = match result {
-            Ok(data) => (Status::COMPLETED, data),
+        let data = match result {
+            Ok(data) => data,
+            Err(TransferError::Cancelled) if self.is_cancelled => {
+                return Completion::failed(self.id, self.direction, Status::CANCELLED);
+            }
             Err(error) => {
                 return Completion::failed(self.id, self.direction, status_of_transfer(error));
             }
         };
         let actual = match self.direction {
             Direction::In => Actual::In(data.into()),
-            Direction::Out => Actual::Out(self.length),
+            Direction::Out => Actual::Out(u32::try_from(self.length).unwrap_or(u32::MAX)),
         };
-        Completion::new(self.id, status, actual)
+        Completion::new(self.id, Status::COMPLETED, actual)
     }
 }
 
@@ -314,10 +388,7 @@ fn words_of(setup: SetupPacket) -> Option<(ControlType, transfer::Recipient)> {
     Some((control_type, recipient))
 }
 
-/// Why a change of state failed.
+/// Why a change of state failed: the system's word, if it was the system.
 fn status_of(error: &nusb::Error) -> Status {
-    match error.kind() {
-        nusb::ErrorKind::Disconnected => Status::DISCONNECTED,
-        _ => Status::STALL,
-    }
+    error.os_error().map_or(Status::INVALID, status_of_errno)
 }

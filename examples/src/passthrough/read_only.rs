@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use thiserror::Error;
 use usb_descriptors::{
-    ClassCode, DescriptorType, Direction, EndpointAddress, Recipient, RequestKind, SetupPacket,
-    request,
+    ClassCode, DescriptorType, Direction, EndpointAddress, Recipient, RequestKind, RequestType,
+    SetupPacket, request,
 };
 use usb_transfer::{
     Actual, Completion, DeviceDescriptors, Endpoint, FunctionEvent, Kind, Payload, Segments,
@@ -19,14 +19,14 @@ use super::host_api::{ClaimError, HostApi};
 /// What is known of the disks of a device before it is used.
 ///
 /// Only Bulk-Only Transport is let through, as only there every transfer to the device is a
-/// command: alternate settings with another, such as UAS, are told as a vendor's and cannot be
-/// selected.
+/// command. All other settings, those with UAS and those of other functions, are told as a vendor's, and
+/// nothing is moved there: nobody knows what it would do to the disk.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Disks {
     configurations: Vec<Bytes>,
     /// Interfaces with Bulk-Only Transport.
     guarded: BTreeSet<u8>,
-    /// Alternate settings with another.
+    /// Alternate settings without; of those that a device begins with nothing is guarded.
     hidden: BTreeSet<(u8, u8)>,
 }
 
@@ -85,17 +85,17 @@ impl Disks {
             }
             let (interface, alternate) = (descriptor[NUMBER], descriptor[ALTERNATE]);
             let class = &mut descriptor[CLASS..CLASS + 3];
-            if class[0] != bulk_only.class {
+            let is_disk = class[0] == bulk_only.class;
+            if is_disk && class[2] == bulk_only.protocol {
+                self.guarded.insert(interface);
                 continue;
             }
-            if class[2] == bulk_only.protocol {
-                self.guarded.insert(interface);
-            } else if alternate == 0 {
-                return Err(DisksError::NoBulkOnly { interface });
-            } else {
-                class.copy_from_slice(&A_VENDORS);
+            if alternate > 0 {
                 self.hidden.insert((interface, alternate));
+            } else if is_disk {
+                return Err(DisksError::NoBulkOnly { interface });
             }
+            class.copy_from_slice(&A_VENDORS);
         }
         Ok(())
     }
@@ -159,7 +159,7 @@ impl<H: HostApi> ReadOnly<H> {
     fn configuration(&self, setup: SetupPacket) -> Option<Bytes> {
         let [index, kind] = setup.value.to_le_bytes();
         let is_asked = setup.request_type.kind() == RequestKind::Standard
-            && setup.request_type.direction() == Direction::In
+            && setup.data_direction() == Direction::In
             && setup.request_type.recipient() == Recipient::Device
             && setup.request == request::GET_DESCRIPTOR
             && kind == DescriptorType::CONFIGURATION.0;
@@ -170,8 +170,8 @@ impl<H: HostApi> ReadOnly<H> {
 
     /// The disk that a class request sets back (BOT 1.0, 3.1).
     fn set_back(&mut self, setup: SetupPacket) {
-        const BULK_ONLY_RESET: [u8; 2] = [0x21, 0xff];
-        if setup.to_bytes().starts_with(&BULK_ONLY_RESET) {
+        const BULK_ONLY_RESET: (RequestType, u8) = (RequestType::CLASS_INTERFACE_OUT, 0xff);
+        if (setup.effective_type(), setup.request) == BULK_ONLY_RESET {
             if let Some(unit) = self.units.get_mut(&setup.interface()) {
                 *unit = Unit::default();
             }
@@ -282,12 +282,9 @@ impl<H: HostApi> HostApi for ReadOnly<H> {
         self.host.set_interface(number, alternate)
     }
 
-    fn allocate_streams(
-        &mut self,
-        endpoints: &[EndpointAddress],
-        streams: u32,
-    ) -> Result<(), Status> {
-        self.host.allocate_streams(endpoints, streams)
+    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<(), Status> {
+        // Bulk-Only Transport has none.
+        Err(Status::INVALID)
     }
 
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
@@ -311,8 +308,9 @@ impl<H: HostApi> HostApi for ReadOnly<H> {
             }
             return self.host.submit(transfer, None);
         };
-        let Some(unit) = self.units.get_mut(&endpoint.interface) else {
-            return self.host.submit(transfer, Some(endpoint));
+        let unit = self.units.get_mut(&endpoint.interface);
+        let (Some(unit), Kind::Data { stream: None }) = (unit, &transfer.kind) else {
+            return self.complete(transfer.stall());
         };
         match &transfer.payload {
             Payload::Out(data) => match unit.send(data) {

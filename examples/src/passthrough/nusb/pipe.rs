@@ -16,10 +16,12 @@ pub(super) struct Pipe {
     end: End,
     interface: u8,
     pool: Pool<Buffer>,
-    /// Those that `nusb` has, in order, then those that wait for the end of a cancel.
+    /// Those that `nusb` has, in order, then those that wait for the end of a cancel or for memory.
     jobs: VecDeque<Job>,
     /// How many were given to `nusb`.
     submitted: usize,
+    /// Bytes of these.
+    bytes: usize,
     /// How many of these it gave back to be started again.
     stopped: usize,
     /// All were cancelled, for the sake of some: nothing is submitted until they are back.
@@ -53,6 +55,8 @@ struct Job {
     is_cancelled: bool,
     /// Buffers that `nusb` has of it.
     outstanding: u8,
+    /// Their bytes.
+    bytes: usize,
     /// It ended early, for another's sake or its own.
     is_stopped: bool,
     failure: Option<Status>,
@@ -86,19 +90,27 @@ enum Outcome {
     Ended(Status),
 }
 
+/// Bytes that `nusb` has of a device's endpoints at most; what is beyond waits in its place. The
+/// kernel has 16 MiB for all devices of the machine (`usbcore.usbfs_memory_mb`), and when they are
+/// used up a transfer in the middle fails while those behind it go on.
+pub(super) const MOST: usize = 8 << 20;
+
 impl Pipe {
-    /// `None`: the interface does not have it now, or it is of a type that `nusb` does not know.
+    /// `None`: the interface does not have it now, or nothing can be moved there by `nusb`: it is
+    /// of a type that it does not know, or of packets without bytes.
     pub(super) fn open(
         interface: &nusb::Interface,
         endpoint: &Endpoint,
         pool: Pool<Buffer>,
     ) -> Option<Self> {
+        let end = open_end(interface, endpoint).filter(|end| packet_size(end) > 0)?;
         Some(Self {
-            end: open_end(interface, endpoint)?,
+            end,
             interface: endpoint.interface,
             pool,
             jobs: VecDeque::new(),
             submitted: 0,
+            bytes: 0,
             stopped: 0,
             is_draining: false,
         })
@@ -109,8 +121,15 @@ impl Pipe {
         self.interface
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.jobs.is_empty()
+    /// Bytes that `nusb` has.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All that is left when the device has gone: the kernel may have forgotten it.
+    pub(super) fn into_left(self) -> impl Iterator<Item = Completion> {
+        let jobs = self.jobs.into_iter();
+        jobs.map(|job| job.complete(Status::DISCONNECTED))
     }
 
     /// Nothing is under way.
@@ -118,8 +137,11 @@ impl Pipe {
         each_end!(&mut self.end, end => end.clear_halt().wait())
     }
 
-    pub(super) fn submit(&mut self, transfer: Transfer) {
+    /// A transfer of [`MOST`] bytes at most; `others` are the bytes that `nusb` has of other
+    /// endpoints.
+    pub(super) fn submit(&mut self, transfer: Transfer, others: usize) {
         let packet = packet_size(&self.end);
+        let can_end_empty = matches!(self.end, End::BulkOut(_)) && transfer.flags.zero_packet;
         let work = match transfer.payload {
             Payload::In { length } => Work::In {
                 data: Segments::new(),
@@ -127,9 +149,7 @@ impl Pipe {
             },
             Payload::Out(rest) => Work::Out {
                 taken: 0,
-                owes_empty: transfer.flags.zero_packet
-                    && !rest.is_empty()
-                    && rest.len() % packet == 0,
+                owes_empty: can_end_empty && !rest.is_empty() && rest.len() % packet == 0,
                 rest,
             },
         };
@@ -137,21 +157,28 @@ impl Pipe {
             id: transfer.id,
             is_cancelled: false,
             outstanding: 0,
+            bytes: 0,
             is_stopped: false,
             failure: None,
             work,
         });
         if !self.is_draining {
-            self.start_jobs();
+            self.start_jobs(others);
         }
     }
 
-    /// Gives `nusb` all that it does not have.
-    fn start_jobs(&mut self) {
-        for job in self.jobs.iter_mut().skip(self.submitted) {
+    /// Gives `nusb` what it does not have, as far as there is memory. `false`: nothing.
+    fn start_jobs(&mut self, others: usize) -> bool {
+        let before = self.submitted;
+        for job in self.jobs.iter_mut().skip(before) {
+            if !has_room(job.wanted(), self.bytes, others) {
+                break;
+            }
             job.start(&mut self.end, &self.pool);
+            self.bytes += job.bytes;
             self.submitted += 1;
         }
+        self.submitted > before
     }
 
     pub(super) fn cancel(&mut self, id: TransferId, done: &mut Vec<Completion>) {
@@ -177,43 +204,76 @@ impl Pipe {
         }
     }
 
-    /// Takes what has come back.
-    pub(super) fn collect(&mut self, context: &mut Context<'_>, done: &mut Vec<Completion>) {
+    /// Takes what has come back, and starts what waited for that.
+    pub(super) fn collect(
+        &mut self,
+        context: &mut Context<'_>,
+        others: usize,
+        done: &mut Vec<Completion>,
+    ) {
         loop {
             while each_end!(&self.end, end => end.pending()) > 0 {
                 let polled = each_end!(&mut self.end, end => end.poll_next_complete(context));
-                let Poll::Ready(completed) = polled else {
-                    return;
-                };
-                let packet = packet_size(&self.end);
-                let Some(job) = self.jobs.get_mut(self.stopped) else {
-                    return;
-                };
-                match job.take(completed, packet, &self.pool) {
-                    Outcome::Goes => {}
-                    Outcome::Stopped => self.stopped += 1,
-                    Outcome::Ended(status) => {
-                        self.submitted -= 1;
-                        let job = self.jobs.remove(self.stopped);
-                        done.extend(job.map(|job| job.complete(status)));
-                    }
+                match polled {
+                    Poll::Ready(completed) => self.take(completed, done),
+                    Poll::Pending if self.is_draining => return,
+                    Poll::Pending => break,
                 }
             }
-            if !self.is_draining {
+            if self.is_draining {
+                self.is_draining = false;
+                self.submitted = 0;
+                self.stopped = 0;
+            }
+            // What was started is looked at, so that the waker is used for it.
+            if !self.start_jobs(others) {
                 return;
             }
-            self.is_draining = false;
-            self.submitted = 0;
-            self.stopped = 0;
-            self.start_jobs();
+        }
+    }
+
+    fn take(&mut self, completed: transfer::Completion, done: &mut Vec<Completion>) {
+        let packet = packet_size(&self.end);
+        let Some(job) = self.jobs.get_mut(self.stopped) else {
+            return;
+        };
+        let outcome = job.take(completed, self.is_draining, packet, &self.pool);
+        if !matches!(outcome, Outcome::Goes) {
+            self.bytes -= job.bytes;
+        }
+        match outcome {
+            Outcome::Goes => {}
+            Outcome::Stopped => self.stopped += 1,
+            Outcome::Ended(status) => {
+                self.submitted -= 1;
+                let job = self.jobs.remove(self.stopped);
+                done.extend(job.map(|job| job.complete(status)));
+            }
         }
     }
 }
 
+/// Whether a transfer can be started beside what is under way at its endpoint and at others. The
+/// first of an endpoint may use what the others leave, so that none waits for another that waits for
+/// its device.
+const fn has_room(wanted: usize, own: usize, others: usize) -> bool {
+    let most = if own == 0 { MOST } else { MOST / 2 };
+    own + others + wanted <= most
+}
+
 impl Job {
+    /// Bytes that are still to be moved.
+    fn wanted(&self) -> usize {
+        match &self.work {
+            Work::In { left, .. } => *left,
+            Work::Out { rest, .. } => rest.len(),
+        }
+    }
+
     fn start(&mut self, end: &mut End, pool: &Pool<Buffer>) {
         self.is_stopped = false;
         self.outstanding = 1;
+        self.bytes = self.wanted();
         match &mut self.work {
             Work::In { left, .. } => {
                 let packet = packet_size(end);
@@ -236,16 +296,17 @@ impl Job {
         }
     }
 
-    /// Takes a buffer back.
+    /// Takes a buffer back. Cancelled without a wish to stop it has failed.
     fn take(
         &mut self,
         completed: transfer::Completion,
+        is_draining: bool,
         packet: usize,
         pool: &Pool<Buffer>,
     ) -> Outcome {
         self.outstanding -= 1;
         let actual = completed.actual_len;
-        let was_stopped = completed.status == Err(TransferError::Cancelled);
+        let was_stopped = is_draining && completed.status == Err(TransferError::Cancelled);
         if let (Err(error), false) = (completed.status, was_stopped) {
             self.failure.get_or_insert(status_of_transfer(error));
         }
@@ -318,9 +379,8 @@ impl Reused for Buffer {
     }
 }
 
-/// At least 1, whatever the device says.
 fn packet_size(end: &End) -> usize {
-    each_end!(end, end => end.max_packet_size()).max(1)
+    each_end!(end, end => end.max_packet_size())
 }
 
 fn open_end(interface: &nusb::Interface, endpoint: &Endpoint) -> Option<End> {
@@ -346,10 +406,12 @@ pub(super) fn status_of_transfer(error: TransferError) -> Status {
         TransferError::Disconnected => Status::DISCONNECTED,
         TransferError::Fault => Status::PROTOCOL,
         TransferError::InvalidArgument => Status::INVALID,
-        TransferError::Unknown(errno) => {
-            Status::from_errno(i32::try_from(errno).map_or(i32::MIN, |errno| -errno))
-        }
+        TransferError::Unknown(errno) => status_of_errno(errno),
     }
+}
+
+pub(super) fn status_of_errno(errno: u32) -> Status {
+    Status::from_errno(i32::try_from(errno).map_or(i32::MIN, |errno| -errno))
 }
 
 #[cfg(test)]
@@ -363,6 +425,7 @@ mod tests {
             id: TransferId::from_u64(1),
             is_cancelled: false,
             outstanding: 1,
+            bytes: 0,
             is_stopped: false,
             failure: None,
             work,
@@ -410,7 +473,7 @@ mod tests {
     fn what_came_before_another_was_cancelled_is_kept() {
         let mut job = wanting(10);
         assert!(matches!(
-            job.take(came(b"abcd", STOPPED), PACKET, &Pool::default()),
+            job.take(came(b"abcd", STOPPED), true, PACKET, &Pool::default()),
             Outcome::Stopped
         ));
         let Work::In { left, .. } = &job.work else {
@@ -419,7 +482,7 @@ mod tests {
         assert_eq!(*left, 6);
         job.outstanding = 1;
         assert_eq!(
-            ended(&job.take(came(b"efghij", Ok(())), PACKET, &Pool::default())),
+            ended(&job.take(came(b"efghij", Ok(())), true, PACKET, &Pool::default())),
             Status::COMPLETED
         );
         let completion = job.complete(Status::COMPLETED);
@@ -433,12 +496,12 @@ mod tests {
     fn a_short_packet_ends_a_transfer_that_was_being_stopped() {
         let mut job = wanting(10);
         assert_eq!(
-            ended(&job.take(came(b"abc", STOPPED), PACKET, &Pool::default())),
+            ended(&job.take(came(b"abc", STOPPED), true, PACKET, &Pool::default())),
             Status::COMPLETED
         );
         let mut job = wanting(4);
         assert_eq!(
-            ended(&job.take(came(b"abcd", STOPPED), PACKET, &Pool::default())),
+            ended(&job.take(came(b"abcd", STOPPED), true, PACKET, &Pool::default())),
             Status::COMPLETED
         );
     }
@@ -448,7 +511,7 @@ mod tests {
         let mut job = wanting(10);
         job.is_cancelled = true;
         assert_eq!(
-            ended(&job.take(came(b"abcd", STOPPED), PACKET, &Pool::default())),
+            ended(&job.take(came(b"abcd", STOPPED), true, PACKET, &Pool::default())),
             Status::CANCELLED
         );
         assert_eq!(job.complete(Status::CANCELLED).actual.len(), 4);
@@ -458,7 +521,7 @@ mod tests {
     fn more_than_was_asked_for_is_an_overflow() {
         let mut job = wanting(3);
         assert_eq!(
-            ended(&job.take(came(b"abcd", Ok(())), PACKET, &Pool::default())),
+            ended(&job.take(came(b"abcd", Ok(())), true, PACKET, &Pool::default())),
             Status::OVERFLOW
         );
         assert_eq!(job.complete(Status::OVERFLOW).actual.len(), 3);
@@ -473,11 +536,16 @@ mod tests {
         });
         job.outstanding = 2;
         assert!(matches!(
-            job.take(taken(b"abcdefgh", 4, STOPPED), PACKET, &Pool::default()),
+            job.take(
+                taken(b"abcdefgh", 4, STOPPED),
+                true,
+                PACKET,
+                &Pool::default()
+            ),
             Outcome::Goes
         ));
         assert!(matches!(
-            job.take(taken(b"", 0, STOPPED), PACKET, &Pool::default()),
+            job.take(taken(b"", 0, STOPPED), true, PACKET, &Pool::default()),
             Outcome::Stopped
         ));
         let Work::Out {
@@ -490,19 +558,36 @@ mod tests {
         // Started again: the rest went through, the empty packet did not.
         job.outstanding = 2;
         assert!(matches!(
-            job.take(taken(b"efgh", 4, Ok(())), PACKET, &Pool::default()),
+            job.take(taken(b"efgh", 4, Ok(())), true, PACKET, &Pool::default()),
             Outcome::Goes
         ));
         assert!(matches!(
-            job.take(taken(b"", 0, STOPPED), PACKET, &Pool::default()),
+            job.take(taken(b"", 0, STOPPED), true, PACKET, &Pool::default()),
             Outcome::Stopped
         ));
         job.outstanding = 1;
         assert_eq!(
-            ended(&job.take(taken(b"", 0, Ok(())), PACKET, &Pool::default())),
+            ended(&job.take(taken(b"", 0, Ok(())), true, PACKET, &Pool::default())),
             Status::COMPLETED
         );
         assert_eq!(job.complete(Status::COMPLETED).actual, Actual::Out(8));
+    }
+
+    #[test]
+    fn what_nobody_stopped_has_failed() {
+        let mut job = wanting(10);
+        assert_eq!(
+            ended(&job.take(came(b"", STOPPED), false, PACKET, &Pool::default())),
+            Status::TIMED_OUT
+        );
+    }
+
+    #[test]
+    fn the_machine_keeps_memory_and_no_endpoint_waits_for_another() {
+        assert!(has_room(MOST, 0, 0) && !has_room(MOST, 0, 1));
+        assert!(has_room(MOST / 2 - 1, 1, 0) && !has_room(MOST / 2, 1, 0));
+        // An endpoint that has filled its part leaves another a command.
+        assert!(!has_room(31, 1, MOST / 2) && has_room(31, 0, MOST / 2));
     }
 
     #[test]
