@@ -258,15 +258,26 @@ impl<H: HostApi> Passthrough<H> {
             return self.fail(transfer, Status::STALL);
         }
         if let Some(kind) = change_of(setup) {
-            if let ChangeKind::Configuration(value) = kind {
-                if !self.policy.lets_configure() {
-                    return self.keep_configuration(value, transfer);
+            return match kind {
+                ChangeKind::Configuration(value) if !self.policy.lets_configure() => {
+                    self.keep_configuration(value, transfer);
                 }
-            }
-            return self.begin(kind, Some(transfer));
+                ChangeKind::Interface { number, alternate }
+                    if !self.has_setting(number, alternate) =>
+                {
+                    self.fail(transfer, Status::STALL);
+                }
+                _ => self.begin(kind, Some(transfer)),
+            };
         }
         self.under_way.insert(transfer.id, transfer.endpoint);
         self.host.submit(transfer, None);
+    }
+
+    /// Whether a setting is there: the system notes in its log who asks for others.
+    fn has_setting(&self, number: u8, alternate: u8) -> bool {
+        let configuration = self.configuration();
+        configuration.is_some_and(|found| found.interface(number, alternate).is_some())
     }
 
     /// Whether the interface or endpoint of a request is there. The system would not let it through,

@@ -127,8 +127,13 @@ fn device_at(speed: Speed, policy: Policy) -> (Noted, Passthrough<Noted>, Transf
     let bulk = build::Interface::new(0, vendor)
         .endpoint(build::Endpoint::bulk(address(0x81)).streams(4))
         .endpoint(build::Endpoint::bulk(address(0x02)).streams(2));
-    let interrupt = build::Interface::new(1, vendor).endpoint(build::Endpoint::bulk(address(0x83)));
-    with_interfaces(speed, [bulk, interrupt], policy)
+    // The system does not like its setting 9.
+    let [interrupt, other] = [0, 9].map(|alternate| {
+        build::Interface::new(1, vendor)
+            .alternate_setting(alternate)
+            .endpoint(build::Endpoint::bulk(address(0x83)))
+    });
+    with_interfaces(speed, [bulk, interrupt, other], policy)
 }
 
 fn with_interfaces<const N: usize>(
@@ -389,6 +394,8 @@ fn what_is_refused_does_not_reach_the_device() {
         [0x81, 6, 0, 0x22, 2, 0, 8, 0],
         [0x82, 0, 0, 0, 0x8f, 0, 2, 0],
         [0x02, 1, 0, 0, 0x01, 0, 0, 0],
+        // Nor is the setting.
+        [0x01, 11, 1, 0, 1, 0, 0, 0],
     ];
     for setup in setups {
         let setup = SetupPacket::from_bytes(setup);
@@ -408,7 +415,7 @@ fn what_changes_state_is_the_systems_whichever_way_it_says_to_go() {
     let (host, mut device, mut ids) = device(Policy::default());
     for setup in [
         [0x80, 9, 1, 0, 0, 0, 0, 0],
-        [0x81, 11, 1, 0, 1, 0, 0, 0],
+        [0x81, 11, 0, 0, 1, 0, 0, 0],
         [0x82, 1, 0, 0, 0x81, 0, 0, 0],
     ] {
         let setup = SetupPacket::from_bytes(setup);
@@ -416,7 +423,7 @@ fn what_changes_state_is_the_systems_whichever_way_it_says_to_go() {
     }
     let answers = completed(&mut device);
     assert!(answers.iter().all(|(_, status)| status.is_completed()));
-    let expected = "-0 -1 configuration 1 +0 +1 interface 1.1 clear 81";
+    let expected = "-0 -1 configuration 1 +0 +1 interface 1.0 clear 81";
     assert_eq!(host.log(), expected);
 }
 
