@@ -1,4 +1,4 @@
-# about: media that come and go while Linux uses them, by BOT and UAS: exchange, eject, load, removal in mid-read; units
+# about: media that come and go while Linux uses them, by BOT and UAS: exchange, eject, load, removal in mid-read, resizing, write protection; units
 # tier: full
 # timeout: 420
 # programs: attach-disk
@@ -145,13 +145,91 @@ units() {
     done
 }
 
+# The kernel says so of the disk, since MARK was written into its log.
+logged() {
+    dmesg | sed -n "/$mark\$/,\$p" | grep -q "$1"
+}
+
+mark_log() {
+    mark="disk-media: mark $((++marks))"
+    echo "$mark" >/dev/kmsg
+}
+marks=0
+
+look_again() {
+    echo 1 >"/sys/block/${disk##*/}/device/rescan"
+}
+
+# changed BLOCK_SIZE: what happens to a medium that stays.
+changed() {
+    local block
+    note "resized and write protected, $transport, blocks of $1"
+    head -c $((16 << 20)) /dev/urandom >changed.img
+    attach attach-disk changed.img --commands --block-size "$1" "${options[@]}" <commands
+    block=${disk##*/} sg=$(generic "$disk")
+    # Nobody else is to hear of it first.
+    echo 0 >"/sys/block/$block/events_poll_msecs"
+    udevadm settle
+    truncate -s 24M changed.img
+    expect_equal "$(sense)" Good "before anybody looks"
+    obey resize "unit 0: changed.img"
+    expect_equal "$(sense)" "Unit Attention Capacity data has changed" "grown"
+    expect_equal "$(sense)" Good "and then"
+    mark_log
+    look_again
+    expect_equal "$(blockdev --getsize64 "$disk")" $((24 << 20)) "the size, grown"
+    logged "$block: detected capacity change from 32768 to 49152" || fail "the kernel does not say that it has grown"
+    head -c 1M /dev/urandom >piece
+    dd if=piece of="$disk" bs=1M seek=23 oflag=direct status=none
+    same changed.img
+
+    # The kernel hears of it by itself.
+    truncate -s 8M changed.img
+    obey resize "unit 0: changed.img"
+    mark_log
+    dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct status=none
+    logged "Capacity data has changed" || fail "the kernel does not hear that it has shrunk"
+    expect_failure dd if="$disk" of=/dev/null bs=1M skip=20 count=1 iflag=direct status=none 2>beyond.err
+    look_again
+    logged "$block: detected capacity change from 49152 to 16384" || fail "the kernel does not say that it has shrunk"
+    expect_equal "$(blockdev --getsize64 "$disk")" $((8 << 20)) "the size, shrunk"
+    same changed.img
+
+    obey protect "unit 0: changed.img, read-only"
+    expect_equal "$(sense)" "Unit Attention Mode parameters changed" "protected"
+    expect_equal "$(sense)" Good "and then"
+    # What the kernel does not know yet, the disk refuses.
+    expect_equal "$(blockdev --getro "$disk")" 0 "write protection, before the kernel looks"
+    expect_failure dd if=piece of="$disk" bs=1M oflag=direct status=none 2>protected.err
+    look_again
+    expect_equal "$(blockdev --getro "$disk")" 1 "write protection"
+    expect_failure dd if=piece of="$disk" bs=1M oflag=direct status=none 2>protected.err
+    same changed.img
+    obey unprotect "unit 0: changed.img"
+    mark_log
+    dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct status=none
+    logged "Mode parameters changed" || fail "the kernel does not hear that it may write again"
+    look_again
+    expect_equal "$(blockdev --getro "$disk")" 0 "write protection, lifted"
+    dd if=piece of="$disk" bs=1M oflag=direct status=none
+    same changed.img
+    cmp -n $((1 << 20)) piece changed.img
+    kill -TERM "$pid"
+    expect_detached "$pid" "$port" "$bus_id"
+    report "$transport, blocks of $1: a disk was resized to 24 and 8 MiB, protected and no longer, as the kernel says too"
+}
+
 for transport in bot uas; do
     options=(--speed super)
     [[ $transport == bot ]] || options=(--speed high --uas)
     exchange 512
     exchange 4096
+    if [[ $transport == bot ]]; then
+        changed 512
+        changed 4096
+    fi
     detached_by_eject
     units
 done
 
-report "media exchanged, ejected, loaded and removed in mid-read; sixteen units of one disk"
+report "media exchanged, resized, write protected, ejected, loaded and removed in mid-read; sixteen units of one disk"
