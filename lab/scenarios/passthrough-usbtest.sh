@@ -68,10 +68,12 @@ given() {
     udevadm settle
 }
 
+# given_back: with its driver and in the configuration in which it was.
 given_back() {
     usbip-client detach "$port"
     wait_until 10 port_free "$port" || fail "port $port is in state $(port_field "$port" 3)"
     wait_until 10 driver_is "$real" usbtest || fail "$real is with '$(driver_of "$real")'"
+    expect_equal "$(<"/sys/bus/usb/devices/$real/bConfigurationValue")" 1 "the configuration that is given back"
     kill -TERM "$server"
     expect_exit 10 "$server" 0 "the server"
 }
@@ -142,7 +144,10 @@ for way in nusb usbfs; do
     expect_equal "$(<"/sys/bus/usb/devices/$real/bConfigurationValue")" 2 "the configuration of the gadget, by $way"
     loops "$bus_id" "by $way"
     USBTESTS=$LOOPBACK_TESTS usbtest_all "loopback-$way" "$bus_id"
-    configure "$bus_id" 1
+    given_back
+    given ",$way"
+    echo -1 >"/sys/bus/usb/devices/$bus_id/bConfigurationValue"
+    expect_equal "$(<"/sys/bus/usb/devices/$real/bConfigurationValue")" "" "the configuration that is taken away, by $way"
     given_back
 done
 
