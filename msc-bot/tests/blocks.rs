@@ -162,6 +162,14 @@ fn write_same_clears_gives_back_or_fills() {
         send(&mut other, &ten(8, 2, 3), &[0; 512]),
         Err(INVALID_FIELD)
     );
+    // That it cannot be written at all goes before that it gives nothing back.
+    let mut read_only = Bench::new(disk(BlockSize::BYTES_512, 64).read_only(true));
+    for flags in [0, 8] {
+        assert_eq!(
+            send(&mut read_only, &ten(flags, 2, 3), &[0; 512]),
+            Err((7, 0x27, 0))
+        );
+    }
 }
 
 #[test]

@@ -449,8 +449,18 @@ impl LogicalUnit {
             Unknown::Opcode => Sense::INVALID_OPCODE,
             Unknown::ServiceAction => Sense::INVALID_FIELD,
         })?;
-        if sent < entry.usage.len() || !entry.permits(cdb) {
+        if sent < entry.usage.len() {
             return Err(Sense::INVALID_FIELD);
+        }
+        if !entry.permits(cdb) {
+            // Of a WRITE SAME that is refused for both, hosts want to hear that nothing is written.
+            let is_protected =
+                self.options.read_only && matches!(entry.command, Command::WriteSame(_));
+            return Err(if is_protected {
+                Sense::WRITE_PROTECTED
+            } else {
+                Sense::INVALID_FIELD
+            });
         }
         self.execute(entry, cdb, kept)
     }
