@@ -157,6 +157,7 @@ read_text() {
         /type 1 \(EV_KEY\)/ {
             match($0, /KEY_[A-Z0-9]+/); key = substr($0, RSTART + 4, RLENGTH - 4); value = $NF
             if (key ~ /SHIFT/) { shift = value; next }
+            if (value == 2) printf "<%s repeated>", key
             if (value != 1) next
             if (key ~ /^[A-Z]$/) printf "%s", shift ? key : tolower(key)
             else if (shift ? key in shifted : key in plain) printf "%s", shift ? shifted[key] : plain[key]

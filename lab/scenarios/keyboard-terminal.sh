@@ -11,23 +11,33 @@ modprobe -a usbhid evdev
 mkfifo keys
 exec {keys}<>keys
 program=$(command -v attach-keyboard)
-script --quiet --flush --return --command "exec $program --speed full" terminal <keys >said &
-typist=$!
 
 said_port() {
     port=$(tr -d '\r' <terminal | sed -n 's/^port: //p')
     bus_id=$(tr -d '\r' <terminal | sed -n 's/^bus id: //p')
     [[ -n $port && -n $bus_id ]]
 }
-wait_until 60 said_port || fail "no device: $(cat -v terminal)"
-wait_until 30 node_is "$bus_id" 'event*' || fail "no input device"
+
+# sit_down: starts attach-keyboard at its terminal. Sets typist, port and bus_id.
+sit_down() {
+    script --quiet --flush --return --command "exec $program --speed full" terminal <keys >said &
+    typist=$!
+    wait_until 60 said_port || fail "no device: $(cat -v terminal)"
+    wait_until 30 node_is "$bus_id" 'event*' || fail "no input device"
+}
+
+# leave: Ctrl-].
+leave() {
+    printf '\035' >&"$keys"
+    expect_exit 20 "$typist" 0 "attach-keyboard after Ctrl-]"
+    wait_until 10 port_free "$port" || fail "port $port is still in state $(port_field "$port" 3)"
+}
+
+sit_down
 node=/dev/input/$(node_of "$bus_id" 'event*')
 evtest --grab "$node" >events &
 reader=$!
 wait_until 10 grep -q 'Testing' events || fail "evtest does not start"
-# The typist begins when the host had its look.
-pause 1.5
-
 hit() {
     printf '%b' "$1" >&"$keys"
     wait_until 20 grep -q "($2), value 0" events || fail "nothing comes of $2: $(cat -v terminal)"
@@ -44,7 +54,13 @@ kill "$reader"
 wait "$reader" || true
 expect_equal "$(read_text <events)" 'q<LEFTCTRL>c<UP><DELETE><BACKSPACE>Hello.' "the keys"
 note "Ctrl-]"
-printf '\035' >&"$keys"
-expect_exit 20 "$typist" 0 "attach-keyboard after Ctrl-]"
-wait_until 10 port_free "$port" || fail "port $port is still in state $(port_field "$port" 3)"
-report 'keys of a terminal: letters, Control, arrows, delete, backspace, Enter; Ctrl-] ends'
+leave
+
+note "Ctrl-] where the host takes no keys"
+sit_down
+echo "$bus_id:1.0" >/sys/bus/usb/drivers/usbhid/unbind
+head -c 400000 /dev/zero | tr '\0' x >&"$keys"
+grep -q 'the host takes no keys' terminal || note "all keys found a place"
+leave
+grep -q 'the host has not taken [0-9]* keys, which are dropped' terminal || fail "nothing is said of the keys: $(tail -c 300 terminal)"
+report 'keys of a terminal: letters, Control, arrows, delete, backspace, Enter; Ctrl-] ends, also where no keys are taken'

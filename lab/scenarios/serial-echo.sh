@@ -23,6 +23,19 @@ close() {
     expect_detached "$pid" "$port" "$bus_id"
 }
 
+# written_by PID: bytes that a process has written.
+written_by() {
+    sed -n 's/^wchar: //p' "/proc/$1/io"
+}
+
+# is_blocked PID: it has written something, and in half a second no more.
+is_blocked() {
+    local before
+    before=$(written_by "$1")
+    pause 0.5
+    ((before > 0)) && [[ $(written_by "$1") == "$before" ]]
+}
+
 head -c 10M /dev/urandom >sent
 for speed in full high super; do
     note "10 MB at $speed speed"
@@ -31,11 +44,15 @@ for speed in full high super; do
     started=${EPOCHREALTIME/./}
     cat sent >&"$tty" &
     writer=$!
+    # Nobody reads, until all buffers are full and the writer stands still.
+    wait_until 20 is_blocked "$writer" || fail "the writer is never held up"
+    filled=$(written_by "$writer")
+    ((filled < $(stat -c %s sent))) || fail "all 10 MB found a place"
     head -c 10M <&"$tty" >received
     tenths=$(tenths_since "$started")
     expect_exit 10 "$writer" 0 "the writer"
     cmp sent received || fail "10 MB came back changed at $speed speed"
-    report "10 MB there and back at $speed speed in $((tenths / 10)).$((tenths % 10)) s"
+    report "held up after $((filled / 1024)) KiB; 10 MB there and back at $speed speed in $((tenths / 10)).$((tenths % 10)) s"
     close
 done
 
