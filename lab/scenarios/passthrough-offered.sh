@@ -1,0 +1,172 @@
+# about: which real devices are offered, and when: not what is used, seen or unseen, nor another at its place; by usbredir while there is a guest; back by a second signal
+# tier: full
+# boot: own
+# timeout: 300
+# programs: attach-usb usbip-server usbip-client usbredir-host usbredir-guest
+# allow-log: usb .*: reset high-speed USB device number [0-9]+ using (dummy|vhci)_hcd
+# allow-log: vhci_hcd: (urb->status -(104|108)|connection (closed|reset)|the urb \(seqnum [0-9]+\) was already given back)
+# allow-log: (Buffer )?I/O error
+
+modprobe dummy_hcd
+modprobe -a libcomposite usb-storage sd_mod usbip-host dm-mod vfat
+load_vhci
+controller=dummy_udc.0
+truncate -s 64M disk.img other.img
+
+# plugged: the gadget's device has its driver. Sets real_id.
+plugged() {
+    local found
+    found=$(compgen -G '/sys/devices/platform/dummy_hcd.*/usb*/*-1') || return
+    real_id=${found##*/}
+    driver_is "$real_id" usb-storage && block_device "$real_id" >/dev/null
+}
+
+is_back() {
+    wait_until 20 plugged || fail "$1: it is with '$(driver_of "$real_id")'"
+    udevadm settle
+    disk=$(block_device "$real_id")
+}
+
+# plug NAME and unplug NAME: a gadget that was made.
+plug() {
+    echo "$controller" >"/sys/kernel/config/usb_gadget/$1/UDC"
+}
+
+unplug() {
+    echo >"/sys/kernel/config/usb_gadget/$1/UDC"
+}
+
+# refused REASON [COMMAND...]: by attach-usb, run by COMMAND, and the list says so, too.
+refused() {
+    local said
+    said=$(timeout 10 "${@:2}" attach-usb --usb "$real_id" 2>&1) && fail "taken, although $1"
+    grep -q "$1" <<<"$said" || fail "expected: $1; found: $said"
+    grep -q "$1" <<<"$("${@:2}" usbip-server list)" || fail "not in the list: $1"
+}
+
+gadget_disk disk "$controller" high-speed "$PWD/disk.img"
+is_back "plugged in"
+expect_equal "$(usbip-server list | grep -c 'in use')" 0 "devices in use"
+
+note "a disk that is mounted where we cannot look"
+mkdir mnt
+mkfs.ext4 -q -F "$disk"
+mount_apart() {
+    mount "$disk" mnt && touch mounted && read -r
+}
+export disk
+export -f mount_apart
+unshare --mount bash -c mount_apart < <(wait_until 60 test -e looked) &
+hidden=$!
+wait_until 20 test -e mounted || fail "not mounted"
+refused "in a mounted file system (ext4)"
+refused "in a mounted file system (ext4)" setpriv --reuid=65534 --clear-groups
+touch looked
+wait "$hidden" || true
+
+note "a disk that the first process sees mounted, and we do not"
+mkfs.vfat -F 16 "$disk" >/dev/null
+mount "$disk" mnt
+refused "mounted at $PWD/mnt"
+printf '#!/bin/bash\numount mnt\nexec "$@"\n' >without
+chmod +x without
+refused "mounted at $PWD/mnt" unshare --mount ./without
+
+note "it is offered when it is free"
+start_server --listen tcp:127.0.0.1 --watch 1d6b:0104
+wait_until 10 grep -q "mounted at" server.err || fail "nothing is said of it: $(<server.err)"
+expect_equal "$(usbip-client list tcp:127.0.0.1 | wc -l)" 0 "devices that are offered"
+umount mnt
+wait_until 15 listed 1 || fail "not offered: $(<server.err)"
+expect_equal "$(grep -c "mounted at" server.err)" 1 "how often it is said"
+kill -TERM "$server"
+expect_exit 10 "$server" 0 "the server"
+
+note "swap, and a part of another disk"
+mkswap "$disk" >/dev/null
+swapon "$disk"
+refused "used for swapping"
+swapoff "$disk"
+dmsetup create held --table "0 2048 linear $disk 0"
+refused "is part of dm-"
+dmsetup remove held
+
+note "what usbip-host has"
+usbip bind --busid="$real_id"
+said=$(timeout 10 attach-usb --usb "$real_id,force" 2>&1) && fail "taken from usbip-host"
+expect_equal "$said" "attach-usb: $real_id: is in use by the driver usbip-host: \"usbip unbind --busid=$real_id\" ends that" \
+    "the reason"
+usbip-server list | grep -q "^$real_id .*(usbip-host)" || fail "the list does not say so: $(usbip-server list)"
+usbip unbind --busid="$real_id"
+is_back "after usbip unbind"
+
+note "another at its place"
+head -c 64M /dev/urandom >disk.img
+sum=$(sha256sum <disk.img)
+copied() {
+    rm -f copy
+    timeout 60 "$@" --output copy && expect_equal "$(sha256sum <copy)" "$sum" "what is read"
+}
+: >server.err
+start_server --listen tcp:127.0.0.1 --usb "$real_id"
+copied usbip-client read tcp:127.0.0.1 1-1
+is_back "the client has left"
+unplug disk
+gadget_disk other "$controller" high-speed "$PWD/other.img"
+is_back "another is plugged in"
+expect_failure copied usbip-client read tcp:127.0.0.1 1-1
+grep -q 'another device .* the serial number "other", not the serial number "disk"' server.err ||
+    fail "refused without a reason: $(<server.err)"
+unplug other
+plug disk
+is_back "plugged in again"
+copied usbip-client read tcp:127.0.0.1 1-1
+kill -TERM "$server"
+expect_exit 10 "$server" 0 "the server"
+is_back "the server has ended"
+
+note "a guest has it while it is there"
+place=unix:$PWD/place
+usbredir-host --listen "$place" --usb "$real_id" >host.out 2>host.err &
+host=$!
+wait_until 10 grep -q "^listening on" host.out || fail "usbredir-host does not listen: $(<host.err)"
+driver_is "$real_id" usb-storage || fail "taken before a guest is there"
+for guest in first second; do
+    copied usbredir-guest read "$place"
+    is_back "the $guest guest has left"
+done
+
+note "unplugged while a guest has it"
+rm -f copy
+usbredir-guest read "$place" --output copy >/dev/null 2>guest.err &
+guest=$!
+wait_until 20 test -s copy || fail "the guest does not read"
+began=${EPOCHREALTIME/./}
+unplug disk
+wait_until 20 ended "$guest" || fail "the guest hangs"
+! wait "$guest" || fail "the guest was not disturbed"
+report "unplugged: the guest has ended after $(tenths_since "$began") tenths of a second"
+wait_until 10 grep -q "^the device has gone" host.out || fail "usbredir-host does not say so: $(<host.out)"
+expect_failure timeout 20 usbredir-guest tree "$place"
+wait_until 5 grep -q "there is no USB device $real_id" host.err || fail "refused without a reason: $(<host.err)"
+plug disk
+is_back "plugged in again"
+copied usbredir-guest read "$place"
+is_back "the last guest has left"
+kill -TERM "$host"
+expect_exit 10 "$host" 0 "usbredir-host"
+
+note "two signals"
+for gap in 0 0.001 0.003 0.01 0.03; do
+    through "$real_id"
+    wait_until 30 block_device "$bus_id" || fail "no disk behind vhci"
+    udevadm settle
+    kill -TERM "$pid"
+    pause "$gap"
+    ! ended "$pid" || note "it has ended within $gap s"
+    kill -TERM "$pid" 2>/dev/null || true
+    wait "$pid" || true
+    is_back "two signals, $gap s between them"
+    wait_until 20 port_free "$port" || fail "port $port is not free"
+done
+report "used out of sight, by swap, by another disk and usbip-host; another device at its place; guests one after the other, unplugged in mid-read"
