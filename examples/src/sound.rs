@@ -7,11 +7,13 @@ use usb_functions::{Audio, AudioEvent};
 
 /// In bytes.
 const MILLISECOND: usize = 192;
-/// So much of a source is with the sound card at most, in bytes: a fifth of a second, ten times its
-/// latency.
-const AHEAD: usize = MILLISECOND * 200;
-/// What is read at a time: a tenth of a second.
-const PIECE: usize = MILLISECOND * 100;
+/// So much of a source is with the sound card, and not a whole piece more: what a host that is late
+/// catches up on at once, and less than what such a host makes the card drop, which is 100 ms behind
+/// its latency.
+const AHEAD: usize = MILLISECOND * 105;
+/// What is read at a time.
+const PIECE: usize = MILLISECOND * 10;
+const _: () = assert!(AHEAD + PIECE <= MILLISECOND * (100 + Audio::LATENCY as usize));
 
 /// A user of an [`Audio`] who gives it the samples of one file, from the first whenever the host
 /// begins to record, and writes what the host plays to another. Behind the end of the source, and
@@ -81,5 +83,72 @@ fn attempt(
     if let Some(Err(error)) = file.as_mut().map(action) {
         eprintln!("the {name} is not used any more: {error}");
         *file = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use usb_descriptors::{EndpointAddress, SetupPacket, Speed};
+    use usb_functions::DeviceOptions;
+    use usb_transfer::{
+        Actual, Frame, Function, FunctionEvent, IsoPacket, Kind, Payload, Transfer, TransferIds,
+    };
+
+    use super::*;
+
+    /// Whatever time it takes: what it has is the source from its first sample on.
+    #[test]
+    fn a_host_that_is_late_loses_nothing_of_the_source() {
+        let samples: Vec<u8> = (1..=96_000u32).flat_map(u32::to_le_bytes).collect();
+        let path = std::env::temp_dir().join(format!("source-{}", std::process::id()));
+        fs::write(&path, &samples).unwrap();
+        let mut user = sound_files(Some(File::open(&path).unwrap()), None);
+        fs::remove_file(path).unwrap();
+
+        let mut audio = Audio::new(DeviceOptions::new(Speed::Full)).unwrap();
+        let mut ids = TransferIds::default();
+        for setup in [
+            SetupPacket::set_configuration(1),
+            SetupPacket::set_interface(2, 1),
+        ] {
+            audio.submit(Transfer::control_in(ids.mint(), setup));
+        }
+        let mut recorded = Vec::new();
+        let mut under_way = 0;
+        let mut now = 8;
+        for round in 0..1500 {
+            while under_way < 12 {
+                let packets = (0..8).map(|at| IsoPacket::new(at * 192, 192)).collect();
+                let payload = Payload::In { length: 8 * 192 };
+                let endpoint = EndpointAddress::from_byte(0x82);
+                let kind = Kind::Isochronous(packets);
+                audio.submit(Transfer::new(ids.mint(), endpoint, kind, payload));
+                under_way += 1;
+            }
+            user(&mut audio);
+            now += match round {
+                100 => 90 * 8,
+                300 => 110 * 8,
+                500 => 700 * 8,
+                _ => 8,
+            };
+            audio.start_of_frame(Frame(now));
+            while let Some(event) = audio.poll() {
+                let FunctionEvent::Complete(done) = event else {
+                    panic!("{event:?}");
+                };
+                // The others are the answers to the two requests.
+                if let Actual::In(data) = done.actual {
+                    under_way -= 1;
+                    recorded.extend_from_slice(&data.to_bytes());
+                }
+            }
+        }
+        let begin = recorded.chunks(4).position(|frame| frame != [0; 4]);
+        let recorded = &recorded[begin.unwrap() * 4..];
+        assert!(recorded.len() > 1000 * MILLISECOND);
+        assert!(samples.starts_with(recorded));
     }
 }
