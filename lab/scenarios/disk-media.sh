@@ -80,7 +80,7 @@ exchange() {
     same a.img
 
     note "removed in mid-read"
-    dd if="$disk" of=/dev/null bs=4k iflag=direct status=none 2>load.err &
+    read_on 2>load.err &
     load=$!
     wait_until 10 is_status "unit 0: a.img, locked by the host" || fail "the reader does not lock it"
     obey eject "error: the host has locked it"
@@ -103,6 +103,14 @@ exchange() {
     same a.img
     kill -TERM "$pid"
     expect_detached "$pid" "$port" "$bus_id"
+}
+
+# read_on: reads all of the disk again and again, and does not let go of it in between.
+read_on() {
+    local held
+    exec {held}<"$disk"
+    while dd if="$disk" of=/dev/null bs=4k iflag=direct status=none; do :; done
+    return 1
 }
 
 is_status() {
@@ -224,10 +232,8 @@ for transport in bot uas; do
     [[ $transport == bot ]] || options=(--speed high --uas)
     exchange 512
     exchange 4096
-    if [[ $transport == bot ]]; then
-        changed 512
-        changed 4096
-    fi
+    changed 512
+    changed 4096
     detached_by_eject
     units
 done
