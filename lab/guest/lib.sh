@@ -203,22 +203,66 @@ driver_is() {
     [[ $(driver_of "$1") == "$2" ]]
 }
 
-# through BUS_ID [OPTIONS]: a real device, through attach-usb, behind vhci. Sets pid, port, bus_id, and for back real and driver.
-through() {
-    real=$1
-    driver=$(driver_of "$1") || driver=
-    attach_device attach-usb --usb "$1${2-}"
+# drivers_of BUS_ID: the driver of each of its interfaces, one line for each.
+drivers_of() {
+    local interface path
+    for interface in "/sys/bus/usb/devices/$1/$1":*; do
+        path=$(readlink "$interface/driver") || path=none
+        echo "${interface##*/} ${path##*/}"
+    done
 }
 
-# back: it ends, and its own driver has the device again.
+drivers_are() {
+    [[ $(drivers_of "$1") == "$2" ]]
+}
+
+# through BUS_ID [OPTIONS [NAME]]: a real device, through attach-usb, behind vhci; there it is selected by this name. Sets pid,
+# port, bus_id, and for back real and drivers.
+through() {
+    real=$1
+    drivers=$(drivers_of "$1")
+    attach_device attach-usb --usb "${3:-$1}${2-}"
+}
+
+# back: it ends, and each of its interfaces has its own driver again.
 back() {
     kill -TERM "$pid"
     expect_exit 20 "$pid" 0 "detaching $real"
     wait_until 20 port_free "$port" || fail "$real: port $port is not free"
-    # Two drivers know QEMU's network.
-    wait_until 10 driver_is "$real" "$driver" || [[ $(driver_of "$real") == cdc_* && $driver == cdc_* ]] ||
-        fail "$real is with '$(driver_of "$real")', not with $driver again"
+    wait_until 10 drivers_are "$real" "$drivers" ||
+        fail "$real has $(drivers_of "$real" | paste -sd ';'), and had $(paste -sd ';' <<<"$drivers")"
     udevadm settle
+}
+
+# holds_files BUS_ID NAME MKFS...: what the disk's own driver writes to a file system is found behind vhci, where it is given by
+# this name, by nusb and by usbfs; and what is written there, by its own driver.
+holds_files() {
+    local given=$1 name=$2 way
+    shift 2
+    mkdir -p mnt files
+    head -c 1000001 /dev/urandom >files/first
+    head -c 777 /dev/urandom >files/short
+    "$@" "$(block_device "$given")"
+    mount "$(block_device "$given")" mnt
+    cp files/* mnt/
+    umount mnt
+    for way in nusb usbfs; do
+        through "$given" ",$way" "$name"
+        wait_until 30 block_device "$bus_id" || fail "no disk behind vhci"
+        udevadm settle
+        mount "$(block_device "$bus_id")" mnt
+        expect_equal "$(sums mnt)" "$(sums files)" "the files, by $way"
+        head -c 1500003 /dev/urandom >"files/$way"
+        cp "files/$way" mnt/
+        umount mnt
+        back
+        wait_until 30 block_device "$given" || fail "the disk is not back"
+        udevadm settle
+        mount -o ro "$(block_device "$given")" mnt
+        expect_equal "$(sums mnt)" "$(sums files)" "the files that were written by $way"
+        umount mnt
+    done
+    rm -r files mnt
 }
 
 # echoes ONE OTHER FILE WHAT: what is written to one terminal comes out of the other, in both directions.

@@ -1,8 +1,8 @@
-# about: a USB disk that is real to the guest through attach-usb, by nusb and by usbfs, and read-only, UAS beside it too: its class driver works
+# about: a USB disk that is real to the guest through attach-usb, by nusb and by usbfs, by its serial number, and read-only, UAS beside it too: its class driver works
 # tier: full
 # boot: own
-# timeout: 240
-# devices: -drive file=GUEST/initrd,if=none,id=stick,format=raw,snapshot=on -device qemu-xhci,id=xhci -device usb-storage,bus=xhci.0,drive=stick
+# timeout: 400
+# devices: -drive file=GUEST/initrd,if=none,id=stick,format=raw,snapshot=on -device qemu-xhci,id=xhci -device usb-storage,bus=xhci.0,port=1,drive=stick,serial=first -drive if=none,id=second,driver=null-co,size=64M,read-zeroes=on,snapshot=on -device usb-storage,bus=xhci.0,port=2,drive=second,serial=second
 # programs: attach-usb attach-disk usbip-server usbip-client
 # Where a command fails, QEMU's usb-storage fills the packet that it is asked for: by nusb a whole one, which is babble, so
 # that the kernel resets the disk.
@@ -12,9 +12,13 @@
 load_vhci
 modprobe -a xhci-pci usb-storage uas sd_mod sg
 
-wait_until 30 real_device 46f4:0001 || fail "no usb-storage"
-wait_until 20 block_device "$device" || fail "no disk"
-storage=$device
+# place_of SERIAL: sets place to the bus id of the device with this serial number, which has a disk.
+place_of() {
+    place=$(grep -lx "$1" /sys/bus/usb/devices/*-*/serial) && place=$(basename "$(dirname "$place")") && block_device "$place"
+}
+
+wait_until 50 place_of first || fail "no usb-storage"
+storage=$place
 disk=$(block_device "$storage")
 udevadm settle
 expected=$(sha256sum <"$disk")
@@ -34,6 +38,16 @@ for way in usbfs nusb; do
     wait_until 30 block_device "$storage" || fail "the disk did not come back to its driver from $way"
     udevadm settle
 done
+
+note "a file system on another of its kind, which only its serial number tells from the first"
+wait_until 20 place_of second || fail "no second disk"
+udevadm settle
+expect_failure attach-usb --usb 46f4:0001 2>ambiguous
+grep -q "say which by its bus id" ambiguous || fail "refused without a reason: $(<ambiguous)"
+expect_failure attach-usb --usb 46f4:0001:third 2>absent
+grep -q "no USB device 46f4:0001:third" absent || fail "refused without a reason: $(<absent)"
+holds_files "$place" 46f4:0001:second mkfs.vfat
+report "usb-storage, by its serial number: files on vfat are the same both ways, by nusb and usbfs"
 
 # refused REASON BYTE...: the disk does not do this command, whatever the kernel thinks of the disk.
 refused() {
