@@ -32,7 +32,9 @@ for speed in super:5000 high:480 full:12; do
         print "$right $gaps $back\n"' <recorded)
     report "$speed speed: $((right / 480 / seconds)) % came back, with $gaps gaps, played in $((tenths / 10)).$((tenths % 10)) s"
     expect_equal "$back" 0 "frames out of order at $speed speed"
-    # On EHCI nothing may, where the machine is busy, for which see docs/conformance.md.
-    [[ $speed == high ]] || ((right >= 240 * 100 * seconds)) || fail "only $right frames came back at $speed speed"
+    # Half of them, or on EHCI, which loses most where the machine is busy (docs/conformance.md), a tenth.
+    least=$((480 * 100 * seconds / 2))
+    [[ $speed != high ]] || least=$((least / 5))
+    ((right >= least)) || fail "only $right frames came back at $speed speed"
     ask unplug "$speed"
 done
