@@ -15,11 +15,20 @@ xorriso -as mkisofs -quiet -R -V LAB -o disc.iso files
 # As large as a DVD, mostly a hole.
 cp disc.iso dvd.iso
 truncate -s 4200M dvd.iso
+# Where 31 and 32 bits of an address end, in MiB.
+borders=(2047 4095)
+for place in "${borders[@]}"; do
+    head -c 2M /dev/urandom | dd of=dvd.iso bs=1M seek="$place" conv=notrunc status=none
+done
 
 expect_disc() {
     [[ $disk == /dev/sr* ]] || fail "the kernel made $disk of it"
     expect_equal "$(blockdev --getsize64 "$disk")" "$(stat -c %s "$1")" "capacity"
     cmp -n 2097152 "$disk" "$1"
+    for place in "${borders[@]}"; do
+        [[ $1 == dvd.iso ]] || continue
+        cmp -n 2097152 -i $((place << 20)) "$disk" "$1" || fail "the disc is another from MiB $place on"
+    done
     mount -o ro -t iso9660 "$disk" mnt
     expect_equal "$(sums mnt)" "$expected" "the files on the disc"
     umount mnt
