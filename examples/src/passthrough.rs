@@ -49,9 +49,10 @@ pub use usbfs::Usbfs;
 /// [`give_back`](Self::give_back), or dropping it, lets the system's drivers have them again, in the
 /// configuration in which they had them.
 ///
-/// After a reset the device has its configuration and all alternate settings are 0, as after any
-/// (USB 2.0, 9.1.1.5): hosts know, and select again what they had. A device that does not come back
-/// from a reset, or whose interfaces cannot be had again after a change, is told as gone.
+/// After a reset the device has its configuration and its alternate settings again, as with the
+/// kernel's `usbip-host`: to a host that configures it anew (USB 2.0, 9.1.1.5) that makes no
+/// difference, and who resets it for a fresh start only finds it as it was. A device that does not
+/// come back from a reset, or whose interfaces cannot be had again after a change, is told as gone.
 #[derive(Debug)]
 pub struct Passthrough<H: HostApi> {
     host: H,
@@ -64,6 +65,8 @@ pub struct Passthrough<H: HostApi> {
     hold: Option<Hold>,
     /// The interfaces that are claimed.
     claimed: Vec<u8>,
+    /// The alternate settings that are not 0, by interface.
+    alternates: BTreeMap<u8, u8>,
     /// The interfaces whose endpoints have been given streams.
     streaming: Vec<u8>,
     /// With the endpoint they go to; control transfers go to 0.
@@ -89,7 +92,12 @@ struct Change {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ChangeKind {
     Configuration(u8),
-    Interface { number: u8, alternate: u8 },
+    /// All alternate settings are 0, as another configuration would leave them.
+    FirstSettings,
+    Interface {
+        number: u8,
+        alternate: u8,
+    },
     ClearHalt(EndpointAddress),
     Reset,
 }
@@ -142,6 +150,7 @@ impl<H: HostApi> Passthrough<H> {
             found: configuration,
             hold: None,
             claimed: Vec::new(),
+            alternates: BTreeMap::new(),
             streaming: Vec::new(),
             under_way: BTreeMap::new(),
             change: None,
@@ -212,11 +221,17 @@ impl<H: HostApi> Passthrough<H> {
         if self.endpoints.configuration() != self.found {
             // It fails for a device that has gone.
             let _ = self.host.set_configuration(self.found);
-            self.endpoints.configure(&self.descriptors, self.found);
+            self.configure(self.found);
         }
         for interface in self.interfaces() {
             self.host.connect_driver(interface);
         }
+    }
+
+    /// Notes that the device has this configuration, with all alternate settings 0.
+    fn configure(&mut self, value: u8) {
+        self.endpoints.configure(&self.descriptors, value);
+        self.alternates.clear();
     }
 
     fn cancel_those(&mut self, stops: &Stops) {
@@ -315,11 +330,10 @@ impl<H: HostApi> Passthrough<H> {
             && setting.is_some_and(|setting| setting.class().class == PRINTER)
     }
 
-    /// Answers a wish for a configuration without a change of it.
+    /// Meets a wish for a configuration without a change of it.
     fn keep_configuration(&mut self, value: u8, transfer: Transfer) {
         if value == self.endpoints.configuration() {
-            let completion = transfer.complete_out();
-            self.events.push_back(FunctionEvent::Complete(completion));
+            self.begin(ChangeKind::FirstSettings, Some(transfer));
         } else {
             self.fail(transfer, Status::STALL);
         }
@@ -377,7 +391,7 @@ impl<H: HostApi> Passthrough<H> {
     fn begin(&mut self, kind: ChangeKind, transfer: Option<Transfer>) {
         let stops = match kind {
             ChangeKind::Reset => Stops::All,
-            ChangeKind::Configuration(_) => Stops::AllData,
+            ChangeKind::Configuration(_) | ChangeKind::FirstSettings => Stops::AllData,
             ChangeKind::Interface { number, .. } => {
                 let endpoints = self.endpoints.iter();
                 let own = endpoints.filter(|endpoint| endpoint.interface == number);
@@ -440,21 +454,25 @@ impl<H: HostApi> Passthrough<H> {
                 self.release();
                 let set = self.host.set_configuration(value);
                 if set.is_ok() {
-                    self.endpoints.configure(&self.descriptors, value);
+                    self.configure(value);
                 }
                 if self.claim_interfaces().is_err() {
                     // One that could not be set may have left the device in none.
-                    self.endpoints.configure(&self.descriptors, 0);
+                    self.configure(0);
                     return Err(Failure::Lost);
                 }
                 set?;
                 Ok(())
             }
+            ChangeKind::FirstSettings => {
+                let numbers: Vec<_> = self.alternates.keys().copied().collect();
+                for number in numbers {
+                    self.set_interface(number, 0)?;
+                }
+                Ok(())
+            }
             ChangeKind::Interface { number, alternate } => {
-                self.streaming.retain(|&streaming| streaming != number);
-                self.host.set_interface(number, alternate)?;
-                self.endpoints
-                    .set_interface(&self.descriptors, number, alternate);
+                self.set_interface(number, alternate)?;
                 Ok(())
             }
             ChangeKind::ClearHalt(endpoint) if endpoint.number() == 0 => Ok(()),
@@ -467,11 +485,29 @@ impl<H: HostApi> Passthrough<H> {
                 // Else the system would bring its drivers back.
                 self.release();
                 self.host.reset().map_err(|_| Failure::Lost)?;
-                let configuration = self.endpoints.configuration();
-                self.endpoints.configure(&self.descriptors, configuration);
-                self.claim_interfaces().map_err(|_| Failure::Lost)
+                let alternates = mem::take(&mut self.alternates);
+                self.configure(self.endpoints.configuration());
+                self.claim_interfaces().map_err(|_| Failure::Lost)?;
+                for (number, alternate) in alternates {
+                    // One that is refused now stays at 0.
+                    let _ = self.set_interface(number, alternate);
+                }
+                Ok(())
             }
         }
+    }
+
+    fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
+        self.streaming.retain(|&streaming| streaming != number);
+        self.host.set_interface(number, alternate)?;
+        self.endpoints
+            .set_interface(&self.descriptors, number, alternate);
+        if alternate == 0 {
+            self.alternates.remove(&number);
+        } else {
+            self.alternates.insert(number, alternate);
+        }
+        Ok(())
     }
 }
 

@@ -55,8 +55,8 @@ pub trait HostApi: fmt::Debug {
     /// The device's answer, or the system's.
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status>;
 
-    /// Resets the device. It has the configuration that it had, all alternate settings are 0, and
-    /// all claims are lost.
+    /// Resets the device. It has the configuration that it had and all alternate settings are 0. No
+    /// interface is claimed.
     ///
     /// # Errors
     /// It is not the same device any more, or has gone.

@@ -128,12 +128,13 @@ fn device_at(speed: Speed, policy: Policy) -> (Noted, Passthrough<Noted>, Transf
         .endpoint(build::Endpoint::bulk(address(0x81)).streams(4))
         .endpoint(build::Endpoint::bulk(address(0x02)).streams(2));
     // The system does not like its setting 9.
-    let [interrupt, other] = [0, 9].map(|alternate| {
-        build::Interface::new(1, vendor)
-            .alternate_setting(alternate)
-            .endpoint(build::Endpoint::bulk(address(0x83)))
-    });
-    with_interfaces(speed, [bulk, interrupt, other], policy)
+    let [first, other, disliked] =
+        [(0, 0x83), (2, 0x84), (9, 0x83)].map(|(alternate, endpoint)| {
+            build::Interface::new(1, vendor)
+                .alternate_setting(alternate)
+                .endpoint(build::Endpoint::bulk(address(endpoint)))
+        });
+    with_interfaces(speed, [bulk, first, other, disliked], policy)
 }
 
 fn with_interfaces<const N: usize>(
@@ -303,6 +304,55 @@ fn a_reset_waits_and_what_was_held_is_cancelled() {
     let log = host.log();
     assert!(log.ends_with("cancel 0 -0 -1 reset +0 +1"), "{log}");
     assert!(!log.contains("configuration"), "{log}");
+}
+
+#[test]
+fn a_reset_brings_back_alternate_settings() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    let set = SetupPacket::set_interface(1, 2);
+    device.submit(Transfer::control_in(ids.mint(), set));
+    assert_eq!(completed(&mut device), [(0, Status::COMPLETED)]);
+    device.reset();
+    device.submit(Transfer::data_in(ids.mint(), address(0x84), 8));
+    device.submit(Transfer::data_in(ids.mint(), address(0x83), 8));
+    assert_eq!(completed(&mut device), [(2, Status::STALL)]);
+    let expected = "interface 1.2 -0 -1 reset +0 +1 interface 1.2 submit 84";
+    assert_eq!(host.log(), expected);
+    // Those of another configuration are not.
+    host.end(TransferId::from_u64(1), Status::CANCELLED);
+    assert_eq!(completed(&mut device), [(1, Status::CANCELLED)]);
+    let configuration = SetupPacket::set_configuration(1);
+    device.submit(Transfer::control_in(ids.mint(), configuration));
+    assert_eq!(completed(&mut device), [(3, Status::COMPLETED)]);
+    device.reset();
+    assert_eq!(completed(&mut device), []);
+    let expected = "-0 -1 configuration 1 +0 +1 -0 -1 reset +0 +1";
+    assert_eq!(host.log(), expected);
+}
+
+#[test]
+fn a_configuration_that_is_kept_begins_with_the_first_settings() {
+    let policy = Policy::default().keeping_configuration();
+    let (host, mut device, mut ids) = device(policy);
+    let set = SetupPacket::set_interface(1, 2);
+    device.submit(Transfer::control_in(ids.mint(), set));
+    let read = ids.mint();
+    device.submit(Transfer::data_in(read, address(0x84), 8));
+    for value in [2, 1, 1] {
+        let set = SetupPacket::set_configuration(value);
+        device.submit(Transfer::control_in(ids.mint(), set));
+    }
+    let answers = [(0, Status::COMPLETED), (2, Status::STALL)];
+    assert_eq!(completed(&mut device), answers);
+    host.end(read, Status::CANCELLED);
+    let answers = [
+        (1, Status::CANCELLED),
+        (3, Status::COMPLETED),
+        (4, Status::COMPLETED),
+    ];
+    assert_eq!(completed(&mut device), answers);
+    let expected = "interface 1.2 submit 84 cancel 1 interface 1.0";
+    assert_eq!(host.log(), expected);
 }
 
 #[test]
