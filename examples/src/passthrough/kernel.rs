@@ -24,7 +24,7 @@ use rustix::ioctl::{Getter, IntegerSetter, NoArg, Opcode, Setter, Updater, ioctl
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::host_api::ClaimError;
-use super::pool::Reused;
+use super::pool::{Loan, Reused};
 
 const GROUP: u8 = b'U';
 const SET_INTERFACE: Opcode = opcode::read::<[u32; 2]>(GROUP, 4);
@@ -142,7 +142,7 @@ pub(super) enum Buffer {
     /// Is filled, from its start up to its length.
     In(Vec<u8>),
     /// Is filled, from its start up to a length, by the device itself.
-    Mapped(Mapped, usize),
+    Mapped(Mapped, usize, Loan<Mapped>),
 }
 
 impl Buffer {
@@ -150,7 +150,7 @@ impl Buffer {
         match self {
             Self::Out(data) => data.len(),
             Self::In(data) => data.len(),
-            Self::Mapped(memory, length) => memory.length.min(*length),
+            Self::Mapped(memory, length, _) => memory.length.min(*length),
         }
     }
 
@@ -159,7 +159,7 @@ impl Buffer {
             // The kernel only reads it.
             Self::Out(data) => data.as_ptr().cast_mut().cast(),
             Self::In(data) => data.as_mut_ptr().cast(),
-            Self::Mapped(memory, _) => memory.start.as_ptr(),
+            Self::Mapped(memory, ..) => memory.start.as_ptr(),
         }
     }
 }

@@ -26,8 +26,8 @@ use usb_transfer::{
 
 use super::host_api::{ClaimError, HostApi};
 use super::kernel::Control;
-use super::pool::Pool;
-use pipe::{MOST, Pipe, status_of_errno, status_of_transfer};
+use super::pool::{MOST, Pool};
+use pipe::{Pipe, status_of_errno, status_of_transfer};
 
 /// A device by `nusb`.
 pub struct Nusb {

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Buffers that the kernel fills without a copy. To have one made is dear, so they are kept.
-pub(super) struct Pool<B>(Arc<Mutex<Idle<B>>>);
+/// Buffers that the kernel fills without a copy. To have one made is dear, so they are kept; and
+/// they are the kernel's memory, so they are few, whoever has them.
+pub(super) struct Pool<B>(Arc<Mutex<State<B>>>);
 
 /// A buffer that can be used for anything that is not longer than it.
 pub(super) trait Reused: Deref<Target = [u8]> + Send + Sync + 'static {
@@ -16,73 +17,114 @@ pub(super) trait Reused: Deref<Target = [u8]> + Send + Sync + 'static {
     fn capacity(&self) -> usize;
 }
 
-struct Idle<B> {
-    buffers: Vec<B>,
-    /// Capacity of all.
-    bytes: usize,
+struct State<B> {
+    idle: Vec<B>,
+    /// Capacity of these.
+    idle_bytes: usize,
+    /// Capacity of those that are lent.
+    lent_bytes: usize,
 }
 
-/// A buffer that comes back when its bytes are not needed any more.
-struct Lent<B: Reused> {
+/// That a buffer is lent, until this is dropped. Wherever the buffer has been meanwhile, it is used
+/// again if it is back here then.
+pub(super) struct Loan<B: Reused> {
     buffer: Option<B>,
+    capacity: usize,
     home: Pool<B>,
 }
 
 /// For less, a copy by the kernel costs no more than a buffer of its own.
 const SHORTEST: usize = 4096;
-/// Kept of one device: what four of Linux's longest transfers need. The kernel counts
-/// it against the 16 MiB of all devices (`usbcore.usbfs_memory_mb`).
-const KEPT: usize = 4 << 20;
+/// Lent and kept of one device: what four of Linux's longest transfers need. The kernel counts
+/// it against the 16 MiB of all devices (`usbcore.usbfs_memory_mb`), also while a reply waits for a
+/// client that does not take it.
+const SHARE: usize = 4 << 20;
+/// Bytes that are under way of a device at most; what is beyond waits in its place. The kernel has
+/// 16 MiB for all devices, and who uses them up has the transfers of others fail.
+pub(super) const MOST: usize = 8 << 20;
+
+/// Whether a transfer of [`MOST`] bytes at most can be started beside what is under way at its
+/// endpoint and at others. The first of an endpoint may use what the others leave, so that none
+/// waits for another that waits for its device.
+pub(super) const fn has_room(wanted: usize, own: usize, others: usize) -> bool {
+    let most = if own == 0 { MOST } else { MOST / 2 };
+    own + others + wanted <= most
+}
 
 impl<B: Reused> Pool<B> {
     /// How long a buffer of the pool is to be for so many bytes; `None`: not worth it.
-    pub(super) fn size_for(length: usize) -> Option<usize> {
+    fn size_for(length: usize) -> Option<usize> {
         (length >= SHORTEST).then(|| length.checked_next_power_of_two())?
     }
 
-    /// A buffer of exactly this capacity that nobody uses.
-    pub(super) fn take(&self, capacity: usize) -> Option<B> {
-        self.with(|idle| {
-            let fits = |buffer: &B| buffer.capacity() == capacity;
-            let index = idle.buffers.iter().rposition(fits)?;
-            idle.bytes -= capacity;
-            Some(idle.buffers.swap_remove(index))
-        })
-    }
-
-    /// Keeps a buffer for the next time, if there are not enough.
-    pub(super) fn put(&self, buffer: B) {
-        let surplus = self.with(|idle| {
-            if idle.bytes + buffer.capacity() > KEPT {
-                return Some(buffer);
+    /// A buffer for so many bytes: one that nobody uses, or else one that is made with a capacity.
+    /// `None`: it is not worth it, or none can be made, or the device has its share.
+    pub(super) fn take(
+        &self,
+        length: usize,
+        make: impl FnOnce(usize) -> Option<B>,
+    ) -> Option<(B, Loan<B>)> {
+        let capacity = Self::size_for(length)?;
+        let (used, _surplus) = self.with(|state| {
+            if state.lent_bytes + capacity > SHARE {
+                return None;
             }
-            idle.bytes += buffer.capacity();
-            idle.buffers.push(buffer);
-            None
-        });
-        drop(surplus);
+            state.lent_bytes += capacity;
+            let fits = |buffer: &B| buffer.capacity() == capacity;
+            let used = state.idle.iter().rposition(fits);
+            let used = used.map(|index| state.idle.swap_remove(index));
+            state.idle_bytes -= used.as_ref().map_or(0, B::capacity);
+            Some((used, state.surplus()))
+        })?;
+        let loan = Loan {
+            buffer: None,
+            capacity,
+            home: self.clone(),
+        };
+        let buffer = used.or_else(|| make(capacity))?;
+        Some((buffer, loan))
     }
 
     /// Lets the system have the memory of those that nobody uses. `false`: there were none.
     pub(super) fn clear(&self) -> bool {
-        let idle = self.with(|idle| {
-            idle.bytes = 0;
-            mem::take(&mut idle.buffers)
+        let idle = self.with(|state| {
+            state.idle_bytes = 0;
+            mem::take(&mut state.idle)
         });
         !idle.is_empty()
     }
 
-    /// What was filled of a buffer, which comes back when the last of these bytes is dropped.
-    pub(super) fn lend(&self, buffer: B) -> Bytes {
-        Bytes::from_owner(Lent {
-            buffer: Some(buffer),
-            home: self.clone(),
-        })
-    }
-
-    fn with<R>(&self, work: impl FnOnce(&mut Idle<B>) -> R) -> R {
+    fn with<R>(&self, work: impl FnOnce(&mut State<B>) -> R) -> R {
         // Nothing panics in between.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<B: Reused> State<B> {
+    /// Those that are kept beyond the share: to be dropped when nobody is kept waiting for it.
+    fn surplus(&mut self) -> Vec<B> {
+        let mut surplus = Vec::new();
+        while self.lent_bytes + self.idle_bytes > SHARE {
+            let Some(buffer) = self.idle.pop() else {
+                break;
+            };
+            self.idle_bytes -= buffer.capacity();
+            surplus.push(buffer);
+        }
+        surplus
+    }
+}
+
+impl<B: Reused> Loan<B> {
+    /// What was filled of the buffer; the loan ends when the last of these bytes is dropped.
+    pub(super) fn into_bytes(mut self, buffer: B) -> Bytes {
+        self.buffer = Some(buffer);
+        Bytes::from_owner(self)
+    }
+
+    /// Ends it.
+    pub(super) fn give_back(mut self, buffer: B) {
+        self.buffer = Some(buffer);
     }
 }
 
@@ -95,9 +137,10 @@ impl<B> Clone for Pool<B> {
 
 impl<B> Default for Pool<B> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Idle {
-            buffers: Vec::new(),
-            bytes: 0,
+        Self(Arc::new(Mutex::new(State {
+            idle: Vec::new(),
+            idle_bytes: 0,
+            lent_bytes: 0,
         })))
     }
 }
@@ -108,17 +151,27 @@ impl<B> fmt::Debug for Pool<B> {
     }
 }
 
-impl<B: Reused> AsRef<[u8]> for Lent<B> {
+impl<B: Reused> fmt::Debug for Loan<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Loan").field(&self.capacity).finish()
+    }
+}
+
+impl<B: Reused> AsRef<[u8]> for Loan<B> {
     fn as_ref(&self) -> &[u8] {
         self.buffer.as_deref().unwrap_or_default()
     }
 }
 
-impl<B: Reused> Drop for Lent<B> {
+impl<B: Reused> Drop for Loan<B> {
     fn drop(&mut self) {
-        if let Some(buffer) = self.buffer.take() {
-            self.home.put(buffer);
-        }
+        let buffer = self.buffer.take();
+        let _surplus = self.home.with(|state| {
+            state.lent_bytes -= self.capacity;
+            state.idle_bytes += buffer.as_ref().map_or(0, B::capacity);
+            state.idle.extend(buffer);
+            state.surplus()
+        });
     }
 }
 
@@ -126,51 +179,90 @@ impl<B: Reused> Drop for Lent<B> {
 mod tests {
     use super::*;
 
-    impl Reused for Box<[u8]> {
+    type Plain = Box<[u8]>;
+
+    impl Reused for Plain {
         fn capacity(&self) -> usize {
             self.len()
         }
     }
 
-    fn buffer(capacity: usize) -> Box<[u8]> {
+    fn buffer(capacity: usize) -> Plain {
         vec![7; capacity].into()
+    }
+
+    fn taken(pool: &Pool<Plain>, length: usize) -> Option<(Plain, Loan<Plain>)> {
+        pool.take(length, |capacity| Some(buffer(capacity)))
+    }
+
+    /// Whether one of this length is there to be used again.
+    fn is_kept(pool: &Pool<Plain>, length: usize) -> bool {
+        let kept = pool.take(length, |_| None);
+        let is_kept = kept.is_some();
+        if let Some((buffer, loan)) = kept {
+            loan.give_back(buffer);
+        }
+        is_kept
     }
 
     #[test]
     fn a_buffer_is_used_again_once_all_its_bytes_are_dropped() {
         let pool = Pool::default();
-        let whole = pool.lend(buffer(8192));
+        let (buffer, loan) = taken(&pool, 5000).unwrap();
+        assert_eq!(buffer.len(), 8192);
+        let whole = loan.into_bytes(buffer);
         let part = whole.slice(100..200);
         drop(whole);
-        assert_eq!(pool.take(8192), None);
+        assert!(!is_kept(&pool, 8192));
         assert_eq!(part, [7; 100].as_slice());
         drop(part);
-        assert_eq!(pool.take(4096), None, "of that size only");
-        assert_eq!(pool.take(8192), Some(buffer(8192)));
-        assert_eq!(pool.take(8192), None);
+        assert!(!is_kept(&pool, 4096), "of that size only");
+        assert!(is_kept(&pool, 8192));
+        assert!(pool.clear());
+        assert!(!pool.clear());
+        assert!(!is_kept(&pool, 8192));
     }
 
     #[test]
-    fn no_more_is_kept_than_a_device_needs() {
+    fn a_device_has_its_share_and_no_more_whoever_keeps_it() {
         let pool = Pool::default();
-        for _ in 0..5 {
-            pool.put(buffer(1 << 20));
+        let lent = |_| {
+            let (buffer, loan) = taken(&pool, 1 << 20)?;
+            Some(loan.into_bytes(buffer))
+        };
+        let mut replies: Vec<_> = (0..9).map_while(lent).collect();
+        assert_eq!(replies.len(), 4);
+        assert!(taken(&pool, 4096).is_none());
+        replies.pop();
+        assert!(is_kept(&pool, 1 << 20));
+        // What is kept makes room for another size.
+        let (other, loan) = taken(&pool, 4096).unwrap();
+        loan.give_back(other);
+        assert!(is_kept(&pool, 4096));
+        assert!(!is_kept(&pool, 1 << 20));
+        drop(replies);
+        assert!(is_kept(&pool, 1 << 20));
+        // One that is lost, or cannot be made, is not lent for ever.
+        for _ in 0..9 {
+            assert!(pool.take(1 << 22, |_| None).is_none());
+            drop(taken(&pool, 1 << 22).unwrap());
         }
-        pool.put(buffer(4096));
-        let kept = std::iter::from_fn(|| pool.take(1 << 20)).count();
-        assert_eq!(kept, 4);
-        assert!(!pool.clear());
-        pool.put(buffer(4096));
-        assert!(pool.clear());
-        assert_eq!(pool.take(4096), None);
     }
 
     #[test]
     fn sizes_are_few_and_short_ones_not_worth_it() {
-        let size_for = Pool::<Box<[u8]>>::size_for;
+        let size_for = Pool::<Plain>::size_for;
         assert_eq!(size_for(13), None);
         assert_eq!(size_for(4096), Some(4096));
         assert_eq!(size_for(499_712), Some(1 << 19));
         assert_eq!(size_for(usize::MAX), None);
+    }
+
+    #[test]
+    fn the_machine_keeps_memory_and_no_endpoint_waits_for_another() {
+        assert!(has_room(MOST, 0, 0) && !has_room(MOST, 0, 1));
+        assert!(has_room(MOST / 2 - 1, 1, 0) && !has_room(MOST / 2, 1, 0));
+        // An endpoint that has filled its part leaves another a command.
+        assert!(!has_room(31, 1, MOST / 2) && has_room(31, 0, MOST / 2));
     }
 }

@@ -20,7 +20,7 @@ use usb_transfer::{
 
 use super::host_api::{ClaimError, HostApi};
 use super::kernel::{Buffer, MOST_PACKETS, Mapped, Node, Reaped, Request, UrbKind, flag};
-use super::pool::Pool;
+use super::pool::{MOST, Pool, has_room};
 use packets::{compacted, packed, total};
 
 /// A device by usbfs (`Documentation/driver-api/usb/usb.rst` of the kernel). Each transfer is one
@@ -32,8 +32,9 @@ pub struct Usbfs {
     node: Node<Tag>,
     pool: Pool<Mapped>,
     jobs: BTreeMap<TransferId, Job>,
-    /// For which the kernel has no memory as long as others are under way (16 MiB for all devices
-    /// together, `usbcore.usbfs_memory_mb`).
+    /// Bytes that are under way, by endpoint.
+    bytes: BTreeMap<u8, usize>,
+    /// For which there is no memory as long as others are under way.
     backlog: VecDeque<(Transfer, UrbPlace)>,
     events: VecDeque<FunctionEvent>,
     presence: Presence,
@@ -73,6 +74,8 @@ struct UrbPlace {
 #[derive(Debug)]
 struct Job {
     direction: Direction,
+    endpoint: u8,
+    bytes: usize,
     /// The kernel's numbers of its URBs.
     urbs: Vec<usize>,
     left: usize,
@@ -103,6 +106,7 @@ impl Usbfs {
             node: Node::open(node)?,
             pool: Pool::default(),
             jobs: BTreeMap::new(),
+            bytes: BTreeMap::new(),
             backlog: VecDeque::new(),
             events: VecDeque::new(),
             presence: Presence::Here,
@@ -118,24 +122,33 @@ impl Usbfs {
 
     /// A buffer for what a device sends.
     fn buffer(&self, length: usize) -> Buffer {
-        let memory = Pool::<Mapped>::size_for(length).and_then(|size| {
-            let used = self.pool.take(size);
-            used.or_else(|| self.node.map(size).ok())
-        });
-        match memory {
-            Some(memory) => Buffer::Mapped(memory, length),
+        match self.pool.take(length, |size| self.node.map(size).ok()) {
+            Some((memory, loan)) => Buffer::Mapped(memory, length, loan),
             None => Buffer::In(vec![0; length]),
         }
     }
 
+    /// Starts a transfer, or has it wait for memory.
     fn start(&mut self, transfer: Transfer, place: UrbPlace) {
+        let bytes = transfer.payload.len();
+        if bytes > MOST {
+            return self.complete(transfer.fail(Status::NO_MEMORY));
+        }
+        let own = self.bytes.get(&place.endpoint).copied().unwrap_or(0);
+        let all: usize = self.bytes.values().sum();
+        if !has_room(bytes, own, all - own) {
+            return self.backlog.push_back((transfer, place));
+        }
         let started = match &transfer.kind {
             Kind::Control(setup) => self.start_control(&transfer, *setup, place),
             Kind::Data { stream } => self.start_data(&transfer, *stream, place),
             Kind::Isochronous(packets) => self.start_isochronous(&transfer, packets, place),
         };
         match started {
-            Ok(()) => {}
+            Ok(job) => {
+                *self.bytes.entry(place.endpoint).or_default() += bytes;
+                self.jobs.insert(transfer.id, job);
+            }
             // Buffers that are not in use count, too.
             Err(Errno::NOMEM) if self.pool.clear() => self.start(transfer, place),
             Err(Errno::NOMEM) if self.node.under_way() > 0 => {
@@ -145,16 +158,24 @@ impl Usbfs {
         }
     }
 
+    /// A transfer has come back.
+    fn remove_job(&mut self, id: TransferId) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        if let Some(bytes) = self.bytes.get_mut(&job.endpoint) {
+            *bytes -= job.bytes;
+        }
+        Some(job)
+    }
+
     fn start_control(
         &mut self,
         transfer: &Transfer,
         setup: SetupPacket,
         place: UrbPlace,
-    ) -> Result<(), Errno> {
+    ) -> Result<Job, Errno> {
         let length = usize::from(setup.length);
         let mut buffer = Vec::with_capacity(SETUP + length);
         buffer.extend_from_slice(&setup.to_bytes());
-        let direction = setup.data_direction();
         let buffer = match &transfer.payload {
             Payload::Out(data) => {
                 buffer.extend_from_slice(data);
@@ -176,13 +197,8 @@ impl Usbfs {
             stream: 0,
         };
         let urb = self.node.submit(request, Tag::whole(transfer.id))?;
-        self.add_job(
-            transfer.id,
-            direction,
-            vec![urb],
-            JobKind::Plain { before: SETUP },
-        );
-        Ok(())
+        let kind = JobKind::Plain { before: SETUP };
+        Ok(Job::new(transfer, place, vec![urb], kind))
     }
 
     fn start_data(
@@ -190,7 +206,7 @@ impl Usbfs {
         transfer: &Transfer,
         stream: Option<StreamId>,
         place: UrbPlace,
-    ) -> Result<(), Errno> {
+    ) -> Result<Job, Errno> {
         let (buffer, flags) = match &transfer.payload {
             Payload::Out(data) => {
                 let ends_short = transfer.flags.zero_packet && place.kind == UrbKind::Bulk;
@@ -215,14 +231,8 @@ impl Usbfs {
             stream: stream.map_or(0, |stream| stream.0.get()),
         };
         let urb = self.node.submit(request, Tag::whole(transfer.id))?;
-        let direction = transfer.payload.direction();
-        self.add_job(
-            transfer.id,
-            direction,
-            vec![urb],
-            JobKind::Plain { before: 0 },
-        );
-        Ok(())
+        let kind = JobKind::Plain { before: 0 };
+        Ok(Job::new(transfer, place, vec![urb], kind))
     }
 
     fn start_isochronous(
@@ -230,7 +240,7 @@ impl Usbfs {
         transfer: &Transfer,
         packets: &[IsoPacket],
         place: UrbPlace,
-    ) -> Result<(), Errno> {
+    ) -> Result<Job, Errno> {
         let mut urbs = Vec::with_capacity(packets.len().div_ceil(MOST_PACKETS));
         for (piece, packets) in packets.chunks(MOST_PACKETS).enumerate() {
             let lengths: Vec<u32> = packets.iter().map(|packet| packet.length).collect();
@@ -258,8 +268,7 @@ impl Usbfs {
                         self.node.discard(urb);
                     }
                     let kind = isochronous(packets_of(transfer), urbs.len(), status_of(error));
-                    self.add_job(transfer.id, transfer.payload.direction(), urbs, kind);
-                    return Ok(());
+                    return Ok(Job::new(transfer, place, urbs, kind));
                 }
                 Err(error) => return Err(error),
             }
@@ -268,19 +277,7 @@ impl Usbfs {
             return Err(Errno::INVAL);
         }
         let kind = isochronous(packets_of(transfer), urbs.len(), Status::COMPLETED);
-        self.add_job(transfer.id, transfer.payload.direction(), urbs, kind);
-        Ok(())
-    }
-
-    fn add_job(&mut self, id: TransferId, direction: Direction, urbs: Vec<usize>, kind: JobKind) {
-        let left = urbs.len();
-        let job = Job {
-            direction,
-            urbs,
-            left,
-            kind,
-        };
-        self.jobs.insert(id, job);
+        Ok(Job::new(transfer, place, urbs, kind))
     }
 
     fn complete(&mut self, completion: Completion) {
@@ -296,7 +293,7 @@ impl Usbfs {
         let urb_status = status_of_urb(urb.status);
         let filled = match urb.buffer {
             Buffer::In(data) => Some(data.into()),
-            Buffer::Mapped(memory, _) => Some(self.pool.lend(memory)),
+            Buffer::Mapped(memory, _, loan) => Some(loan.into_bytes(memory)),
             Buffer::Out(_) => None,
         };
         match &mut job.kind {
@@ -305,7 +302,7 @@ impl Usbfs {
                     Some(data) => Actual::In(received(data, *before, urb.actual)),
                     None => Actual::Out(count(urb.actual)),
                 };
-                self.jobs.remove(&id);
+                self.remove_job(id);
                 self.complete(Completion::new(id, urb_status, actual));
             }
             JobKind::Isochronous {
@@ -327,7 +324,7 @@ impl Usbfs {
                 }
                 if job.left == 0 {
                     let status = *status;
-                    if let Some(job) = self.jobs.remove(&id) {
+                    if let Some(job) = self.remove_job(id) {
                         self.complete(job.ended(id, status));
                     }
                 }
@@ -390,6 +387,17 @@ impl Usbfs {
 }
 
 impl Job {
+    fn new(transfer: &Transfer, place: UrbPlace, urbs: Vec<usize>, kind: JobKind) -> Self {
+        Self {
+            direction: transfer.payload.direction(),
+            endpoint: place.endpoint,
+            bytes: transfer.payload.len(),
+            left: urbs.len(),
+            urbs,
+            kind,
+        }
+    }
+
     /// With what its packets have moved; those without packets have moved nothing.
     fn ended(self, id: TransferId, status: Status) -> Completion {
         let JobKind::Isochronous { packets, data, .. } = self.kind else {

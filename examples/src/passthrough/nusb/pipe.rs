@@ -9,7 +9,7 @@ use nusb::transfer::{self, Buffer, Bulk, In, Interrupt, Out, TransferError};
 use usb_descriptors::{Direction, TransferType};
 use usb_transfer::{Actual, Completion, Endpoint, Payload, Segments, Status, Transfer, TransferId};
 
-use crate::passthrough::pool::{Pool, Reused};
+use crate::passthrough::pool::{Loan, Pool, Reused, has_room};
 
 /// An endpoint that is in use.
 pub(super) struct Pipe {
@@ -57,6 +57,8 @@ struct Job {
     outstanding: u8,
     /// Their bytes.
     bytes: usize,
+    /// Of the first of these, if it is one of the pool's.
+    loan: Option<Loan<Buffer>>,
     /// It ended early, for another's sake or its own.
     is_stopped: bool,
     failure: Option<Status>,
@@ -89,11 +91,6 @@ enum Outcome {
     Stopped,
     Ended(Status),
 }
-
-/// Bytes that `nusb` has of a device's endpoints at most; what is beyond waits in its place. The
-/// kernel has 16 MiB for all devices of the machine (`usbcore.usbfs_memory_mb`), and when they are
-/// used up a transfer in the middle fails while those behind it go on.
-pub(super) const MOST: usize = 8 << 20;
 
 impl Pipe {
     /// `None`: the interface does not have it now, or nothing can be moved there by `nusb`: it is
@@ -137,7 +134,7 @@ impl Pipe {
         each_end!(&mut self.end, end => end.clear_halt().wait())
     }
 
-    /// A transfer of [`MOST`] bytes at most; `others` are the bytes that `nusb` has of other
+    /// A transfer that [`has_room`] alone; `others` are the bytes that `nusb` has of other
     /// endpoints.
     pub(super) fn submit(&mut self, transfer: Transfer, others: usize) {
         let packet = packet_size(&self.end);
@@ -158,6 +155,7 @@ impl Pipe {
             is_cancelled: false,
             outstanding: 0,
             bytes: 0,
+            loan: None,
             is_stopped: false,
             failure: None,
             work,
@@ -237,7 +235,7 @@ impl Pipe {
         let Some(job) = self.jobs.get_mut(self.stopped) else {
             return;
         };
-        let outcome = job.take(completed, self.is_draining, packet, &self.pool);
+        let outcome = job.take(completed, self.is_draining, packet);
         if !matches!(outcome, Outcome::Goes) {
             self.bytes -= job.bytes;
         }
@@ -251,14 +249,6 @@ impl Pipe {
             }
         }
     }
-}
-
-/// Whether a transfer can be started beside what is under way at its endpoint and at others. The
-/// first of an endpoint may use what the others leave, so that none waits for another that waits for
-/// its device.
-const fn has_room(wanted: usize, own: usize, others: usize) -> bool {
-    let most = if own == 0 { MOST } else { MOST / 2 };
-    own + others + wanted <= most
 }
 
 impl Job {
@@ -278,14 +268,14 @@ impl Job {
             Work::In { left, .. } => {
                 let packet = packet_size(end);
                 let whole = left.next_multiple_of(packet).max(packet);
-                let mut buffer = buffer(end, pool, whole);
+                let mut buffer = lent(&mut self.loan, end, pool, whole);
                 buffer.set_requested_len(whole);
                 each_end!(end, end => end.submit(buffer));
             }
             Work::Out {
                 rest, owes_empty, ..
             } => {
-                let mut buffer = buffer(end, pool, rest.len());
+                let mut buffer = lent(&mut self.loan, end, pool, rest.len());
                 buffer.extend_from_slice(rest);
                 each_end!(end, end => end.submit(buffer));
                 if *owes_empty && !rest.is_empty() {
@@ -302,7 +292,6 @@ impl Job {
         completed: transfer::Completion,
         is_draining: bool,
         packet: usize,
-        pool: &Pool<Buffer>,
     ) -> Outcome {
         self.outstanding -= 1;
         let actual = completed.actual_len;
@@ -312,9 +301,9 @@ impl Job {
         }
         match &mut self.work {
             Work::In { data, left } => {
-                let mut bytes = match completed.buffer {
-                    buffer if buffer.is_zero_copy() => pool.lend(buffer),
-                    buffer => Bytes::from(buffer.into_vec()),
+                let mut bytes = match self.loan.take() {
+                    Some(loan) => loan.into_bytes(completed.buffer),
+                    None => Bytes::from(completed.buffer.into_vec()),
                 };
                 bytes.truncate(actual);
                 if bytes.len() > *left {
@@ -337,8 +326,9 @@ impl Job {
                     *owes_empty &= was_stopped;
                 }
                 rest.advance(actual.min(rest.len()));
-                if completed.buffer.is_zero_copy() {
-                    pool.put(completed.buffer);
+                // The first that comes back is the first that was sent.
+                if let Some(loan) = self.loan.take() {
+                    loan.give_back(completed.buffer);
                 }
                 self.is_stopped = was_stopped && (!rest.is_empty() || *owes_empty);
             }
@@ -361,14 +351,16 @@ impl Job {
     }
 }
 
-/// An empty buffer for so many bytes.
-fn buffer(end: &End, pool: &Pool<Buffer>, length: usize) -> Buffer {
-    let Some(size) = Pool::<Buffer>::size_for(length) else {
+/// An empty buffer for so many bytes, which `loan` is for if it is the pool's.
+fn lent(loan: &mut Option<Loan<Buffer>>, end: &End, pool: &Pool<Buffer>, length: usize) -> Buffer {
+    let make = |capacity| {
+        let buffer = each_end!(end, end => end.allocate(capacity));
+        buffer.is_zero_copy().then_some(buffer)
+    };
+    let Some((mut buffer, its)) = pool.take(length, make) else {
         return Buffer::new(length);
     };
-    let mut buffer = pool
-        .take(size)
-        .unwrap_or_else(|| each_end!(end, end => end.allocate(size)));
+    *loan = Some(its);
     buffer.clear();
     buffer
 }
@@ -426,6 +418,7 @@ mod tests {
             is_cancelled: false,
             outstanding: 1,
             bytes: 0,
+            loan: None,
             is_stopped: false,
             failure: None,
             work,
@@ -473,7 +466,7 @@ mod tests {
     fn what_came_before_another_was_cancelled_is_kept() {
         let mut job = wanting(10);
         assert!(matches!(
-            job.take(came(b"abcd", STOPPED), true, PACKET, &Pool::default()),
+            job.take(came(b"abcd", STOPPED), true, PACKET),
             Outcome::Stopped
         ));
         let Work::In { left, .. } = &job.work else {
@@ -482,7 +475,7 @@ mod tests {
         assert_eq!(*left, 6);
         job.outstanding = 1;
         assert_eq!(
-            ended(&job.take(came(b"efghij", Ok(())), true, PACKET, &Pool::default())),
+            ended(&job.take(came(b"efghij", Ok(())), true, PACKET)),
             Status::COMPLETED
         );
         let completion = job.complete(Status::COMPLETED);
@@ -496,12 +489,12 @@ mod tests {
     fn a_short_packet_ends_a_transfer_that_was_being_stopped() {
         let mut job = wanting(10);
         assert_eq!(
-            ended(&job.take(came(b"abc", STOPPED), true, PACKET, &Pool::default())),
+            ended(&job.take(came(b"abc", STOPPED), true, PACKET)),
             Status::COMPLETED
         );
         let mut job = wanting(4);
         assert_eq!(
-            ended(&job.take(came(b"abcd", STOPPED), true, PACKET, &Pool::default())),
+            ended(&job.take(came(b"abcd", STOPPED), true, PACKET)),
             Status::COMPLETED
         );
     }
@@ -511,7 +504,7 @@ mod tests {
         let mut job = wanting(10);
         job.is_cancelled = true;
         assert_eq!(
-            ended(&job.take(came(b"abcd", STOPPED), true, PACKET, &Pool::default())),
+            ended(&job.take(came(b"abcd", STOPPED), true, PACKET)),
             Status::CANCELLED
         );
         assert_eq!(job.complete(Status::CANCELLED).actual.len(), 4);
@@ -521,7 +514,7 @@ mod tests {
     fn more_than_was_asked_for_is_an_overflow() {
         let mut job = wanting(3);
         assert_eq!(
-            ended(&job.take(came(b"abcd", Ok(())), true, PACKET, &Pool::default())),
+            ended(&job.take(came(b"abcd", Ok(())), true, PACKET)),
             Status::OVERFLOW
         );
         assert_eq!(job.complete(Status::OVERFLOW).actual.len(), 3);
@@ -536,16 +529,11 @@ mod tests {
         });
         job.outstanding = 2;
         assert!(matches!(
-            job.take(
-                taken(b"abcdefgh", 4, STOPPED),
-                true,
-                PACKET,
-                &Pool::default()
-            ),
+            job.take(taken(b"abcdefgh", 4, STOPPED), true, PACKET),
             Outcome::Goes
         ));
         assert!(matches!(
-            job.take(taken(b"", 0, STOPPED), true, PACKET, &Pool::default()),
+            job.take(taken(b"", 0, STOPPED), true, PACKET),
             Outcome::Stopped
         ));
         let Work::Out {
@@ -558,16 +546,16 @@ mod tests {
         // Started again: the rest went through, the empty packet did not.
         job.outstanding = 2;
         assert!(matches!(
-            job.take(taken(b"efgh", 4, Ok(())), true, PACKET, &Pool::default()),
+            job.take(taken(b"efgh", 4, Ok(())), true, PACKET),
             Outcome::Goes
         ));
         assert!(matches!(
-            job.take(taken(b"", 0, STOPPED), true, PACKET, &Pool::default()),
+            job.take(taken(b"", 0, STOPPED), true, PACKET),
             Outcome::Stopped
         ));
         job.outstanding = 1;
         assert_eq!(
-            ended(&job.take(taken(b"", 0, Ok(())), true, PACKET, &Pool::default())),
+            ended(&job.take(taken(b"", 0, Ok(())), true, PACKET)),
             Status::COMPLETED
         );
         assert_eq!(job.complete(Status::COMPLETED).actual, Actual::Out(8));
@@ -577,17 +565,9 @@ mod tests {
     fn what_nobody_stopped_has_failed() {
         let mut job = wanting(10);
         assert_eq!(
-            ended(&job.take(came(b"", STOPPED), false, PACKET, &Pool::default())),
+            ended(&job.take(came(b"", STOPPED), false, PACKET)),
             Status::TIMED_OUT
         );
-    }
-
-    #[test]
-    fn the_machine_keeps_memory_and_no_endpoint_waits_for_another() {
-        assert!(has_room(MOST, 0, 0) && !has_room(MOST, 0, 1));
-        assert!(has_room(MOST / 2 - 1, 1, 0) && !has_room(MOST / 2, 1, 0));
-        // An endpoint that has filled its part leaves another a command.
-        assert!(!has_room(31, 1, MOST / 2) && has_room(31, 0, MOST / 2));
     }
 
     #[test]
