@@ -7,91 +7,17 @@
 
 mod common;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
+use common::host_bench::HostBench;
 use common::{BULK_IN, BULK_OUT, INTERRUPT_IN, ISO_IN, ISO_OUT, address, descriptors};
 use testkit::{Decisions, ModelDevice};
 use usb_descriptors::SetupPacket;
 use usb_transfer::{
     Completion, Frontend, Function, HostEvent, Kind, Payload, Segments, Status, Step, Transfer,
-    TxQueue, Wire, exchange,
+    Wire, exchange,
 };
-use usbredir_proto::codec::{Codec, Decoded, Packet, Role, StatusCode};
-use usbredir_proto::{Capabilities, Host, HostState, Limits, MisuseError, Options};
-
-/// A host, and a guest that says what the test wants.
-struct Bench {
-    host: Host,
-    guest: Codec,
-    to_host: BytesMut,
-    from_host: BytesMut,
-}
-
-impl Bench {
-    fn greeted(options: Options) -> Self {
-        let guest = Codec::new(Role::Guest, Capabilities::ALL, Limits::default());
-        let mut bench = Self {
-            host: Host::new(options),
-            guest,
-            to_host: BytesMut::new(),
-            from_host: BytesMut::new(),
-        };
-        assert!(matches!(bench.heard()[..], [(0, Packet::Hello(_))]));
-        bench
-    }
-
-    /// With the device attached.
-    fn new() -> Self {
-        let mut bench = Self::greeted(Options::default());
-        bench.host.attach(descriptors()).unwrap();
-        assert!(bench.heard().is_empty(), "nothing before the guest's hello");
-        let hello = Packet::Hello(bench.guest.hello("test"));
-        bench.say(0, hello);
-        let heard = bench.heard();
-        assert!(matches!(
-            heard[..],
-            [
-                (0, Packet::InterfaceInfo(_)),
-                (0, Packet::EndpointInfo(_)),
-                (0, Packet::DeviceConnect(_))
-            ]
-        ));
-        assert_eq!(bench.host.state(), HostState::Attached);
-        bench
-    }
-
-    fn say(&mut self, id: u64, packet: Packet) {
-        let mut tx = TxQueue::new();
-        self.guest.encode(id, packet, &mut tx).unwrap();
-        let bytes = tx.copy_to_bytes(tx.remaining());
-        self.to_host.extend_from_slice(&bytes);
-        let _ = self.host.receive(&mut self.to_host).unwrap();
-    }
-
-    fn heard(&mut self) -> Vec<(u64, Packet)> {
-        let tx = self.host.tx();
-        let bytes = tx.copy_to_bytes(tx.remaining());
-        self.from_host.extend_from_slice(&bytes);
-        let mut heard = Vec::new();
-        while let Decoded::Packet { id, packet } = self.guest.decode(&mut self.from_host).unwrap() {
-            heard.push((id, packet));
-        }
-        heard
-    }
-
-    fn submitted(&mut self) -> Transfer {
-        match self.host.poll() {
-            Some(HostEvent::Submit(transfer)) => transfer,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// The one packet that came of it.
-    fn reply(&mut self) -> (u64, Packet) {
-        let mut heard = self.heard();
-        assert_eq!(heard.len(), 1, "{heard:?}");
-        heard.remove(0)
-    }
-}
+use usbredir_proto::codec::{Packet, StatusCode};
+use usbredir_proto::{HostState, MisuseError, Options};
 
 fn bulk(endpoint: u8, length: u32, data: &'static [u8]) -> Packet {
     Packet::Bulk {
@@ -112,7 +38,7 @@ fn bulk_status(packet: &Packet) -> (StatusCode, u32) {
 
 #[test]
 fn data_goes_both_ways() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(7, bulk(BULK_OUT, 3, b"abc"));
     let transfer = bench.submitted();
     assert_eq!(transfer.payload, Payload::Out(Bytes::from_static(b"abc")));
@@ -140,7 +66,7 @@ fn control(endpoint: u8, setup: SetupPacket, data: &'static [u8]) -> Packet {
 
 #[test]
 fn control_transfers_go_by_the_endpoint_and_must_agree() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     let get = SetupPacket::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0]);
     bench.say(1, control(0x80, get, b""));
     let transfer = bench.submitted();
@@ -196,7 +122,7 @@ fn control_transfers_go_by_the_endpoint_and_must_agree() {
 
 #[test]
 fn configurations_and_settings_are_told_before_their_reply() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(5, Packet::SetConfiguration { value: 1 });
     let transfer = bench.submitted();
     assert_eq!(
@@ -292,7 +218,7 @@ fn configurations_and_settings_are_told_before_their_reply() {
 
 #[test]
 fn cancel_meets_completion() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(1, bulk(BULK_IN, 4, b""));
     let transfer = bench.submitted();
     bench.say(1, Packet::CancelDataPacket);
@@ -317,7 +243,7 @@ fn cancel_meets_completion() {
 
 #[test]
 fn endpoints_that_are_not_there_or_of_another_type_are_invalid() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     for endpoint in [0x8f, INTERRUPT_IN, ISO_IN] {
         bench.say(1, bulk(endpoint, 4, b""));
         assert_eq!(bulk_status(&bench.reply().1), (StatusCode::INVALID, 0));
@@ -380,7 +306,7 @@ fn endpoints_that_are_not_there_or_of_another_type_are_invalid() {
 
 #[test]
 fn an_interrupt_endpoint_is_polled_until_it_is_stopped() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(
         1,
         Packet::StartInterruptReceiving {
@@ -440,7 +366,7 @@ fn an_interrupt_endpoint_is_polled_until_it_is_stopped() {
 
 #[test]
 fn a_stream_that_stalls_says_so() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(
         1,
         Packet::StartInterruptReceiving {
@@ -467,7 +393,7 @@ fn a_stream_that_stalls_says_so() {
 
 #[test]
 fn isochronous_packets_are_told_one_by_one() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(
         1,
         Packet::StartIsoStream {
@@ -508,7 +434,7 @@ fn isochronous_packets_are_told_one_by_one() {
 
 #[test]
 fn isochronous_out_starts_half_full_and_drops_when_the_device_is_behind() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(
         1,
         Packet::StartIsoStream {
@@ -519,7 +445,7 @@ fn isochronous_out_starts_half_full_and_drops_when_the_device_is_behind() {
     );
     bench.reply();
     let mut sent = 0..;
-    let mut packet = |bench: &mut Bench| {
+    let mut packet = |bench: &mut HostBench| {
         bench.say(
             0,
             Packet::Iso {
@@ -552,7 +478,7 @@ fn isochronous_out_starts_half_full_and_drops_when_the_device_is_behind() {
 
 #[test]
 fn a_bulk_endpoint_is_polled_on_request() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     let start = |bytes_per_transfer| Packet::StartBulkReceiving {
         stream: 0,
         bytes_per_transfer,
@@ -583,7 +509,7 @@ fn a_bulk_endpoint_is_polled_on_request() {
 fn standing_transfers_wait_for_the_writer() {
     let mut options = Options::default();
     options.limits.tx_high_water = 200;
-    let mut bench = Bench::greeted(options);
+    let mut bench = HostBench::greeted(options);
     bench.host.attach(descriptors()).unwrap();
     let hello = Packet::Hello(bench.guest.hello("test"));
     bench.say(0, hello);
@@ -612,7 +538,7 @@ fn standing_transfers_wait_for_the_writer() {
 
 #[test]
 fn a_device_that_leaves_is_acknowledged_before_the_next() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(1, bulk(BULK_IN, 4, b""));
     let transfer = bench.submitted();
     bench.host.complete(transfer.fail(Status::DISCONNECTED));
@@ -635,7 +561,7 @@ fn a_device_that_leaves_is_acknowledged_before_the_next() {
 
 #[test]
 fn a_request_that_the_device_was_not_given_is_not_waited_for() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     let mut device = ModelDevice::default();
     bench.say(1, bulk(BULK_IN, 4, b""));
     assert_eq!(bench.host.pending(), 1);
@@ -649,7 +575,7 @@ fn a_request_that_the_device_was_not_given_is_not_waited_for() {
 
 #[test]
 fn a_rejected_device_is_free() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(0, Packet::FilterFilter(Bytes::from_static(b"8,-1,-1,-1,1")));
     let rules = bench.host.guest_filter().unwrap().to_string();
     assert_eq!(rules, "0x08,-1,-1,-1,1");
@@ -663,7 +589,7 @@ fn a_rejected_device_is_free() {
 
 #[test]
 fn a_reset_reaches_the_device() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     bench.say(1, bulk(BULK_IN, 4, b""));
     let transfer = bench.submitted();
     bench.say(0, Packet::Reset);
@@ -676,7 +602,7 @@ fn a_reset_reaches_the_device() {
 fn more_than_the_limits_is_answered_and_cancels_are_still_read() {
     let mut options = Options::default();
     options.limits.max_in_flight = 1;
-    let mut bench = Bench::greeted(options);
+    let mut bench = HostBench::greeted(options);
     bench.host.attach(descriptors()).unwrap();
     let hello = Packet::Hello(bench.guest.hello("test"));
     bench.say(0, hello);
@@ -691,7 +617,7 @@ fn more_than_the_limits_is_answered_and_cancels_are_still_read() {
 
 #[test]
 fn a_broken_guest_leaves_the_device_free() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     let mut device = ModelDevice::default();
     bench.say(1, bulk(BULK_IN, 4, b""));
     exchange(&mut bench.host, &mut device);
@@ -708,7 +634,7 @@ fn a_broken_guest_leaves_the_device_free() {
 
 #[test]
 fn an_answer_of_a_device_that_is_not_pending_is_nobodys() {
-    let mut bench = Bench::new();
+    let mut bench = HostBench::new();
     let stranger = Transfer::data_in(usb_transfer::TransferId::from_u64(99), address(BULK_IN), 4);
     let completion: Completion = stranger.stall();
     bench.host.complete(completion);

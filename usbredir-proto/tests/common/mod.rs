@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod bench;
+pub mod host_bench;
 
 use bytes::Bytes;
 use usb_descriptors::build::Device;
