@@ -1,5 +1,6 @@
 //! What the programs that attach a device have in common.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -151,25 +152,60 @@ pub fn attach(
     sleeper: &Sleeper,
     device: &mut impl Function,
 ) -> Result<(), Failure> {
-    let vhci = Vhci::open(&options.sysfs).map_err(Failure::mistake)?;
-    let (mut near, far) = Stream::pair().map_err(Failure::failed)?;
-    let attachment = Attachment::new(vhci, &near).map_err(Failure::failed)?;
-    let ending = attachment.clone();
-    // There is no disk that could have something to be written.
-    signal::on_first_signal(move || ending.end(|| ())).map_err(Failure::failed)?;
-    let port = attachment.attach(far, DEVICE, options.speed, options.port);
-    let Some(port) = port.map_err(Failure::mistake)? else {
-        return Ok(());
-    };
-    say(format_args!("port: {port}"))?;
-    let announced = attachment.clone();
-    thread::spawn(move || {
-        if let Some(bus_id) = announced.bus_id(PATIENCE) {
-            let _ = say(format_args!("bus id: {bus_id}"));
-        }
-    });
-    let mut session = Session::new(DEVICE, options.speed, Limits::default());
-    let served = run(&mut near, sleeper, &mut session, device);
-    attachment.gone();
-    served.map_err(Failure::failed)
+    Attaching::begin(options)?.serve(sleeper, device)
+}
+
+/// A device that is about to be attached: whatever has to be undone after it is done in between.
+#[derive(Debug)]
+pub struct Attaching {
+    speed: Speed,
+    port: Option<u16>,
+    near: Stream,
+    far: OwnedFd,
+    attachment: Attachment,
+}
+
+impl Attaching {
+    /// Finds `vhci_hcd`, and has signals end the program in its own way from now on.
+    ///
+    /// # Errors
+    /// The kernel has none, or not for this user.
+    pub fn begin(options: &AttachOptions) -> Result<Self, Failure> {
+        let vhci = Vhci::open(&options.sysfs).map_err(Failure::mistake)?;
+        let (near, far) = Stream::pair().map_err(Failure::failed)?;
+        let attachment = Attachment::new(vhci, &near).map_err(Failure::failed)?;
+        let ending = attachment.clone();
+        // There is no disk that could have something to be written.
+        signal::on_first_signal(move || ending.end(|| ())).map_err(Failure::failed)?;
+        Ok(Self {
+            speed: options.speed,
+            port: options.port,
+            near,
+            far,
+            attachment,
+        })
+    }
+
+    /// Attaches it and serves it, as [`attach`] does; not at all if a signal has come.
+    ///
+    /// # Errors
+    /// As of [`attach`].
+    pub fn serve(mut self, sleeper: &Sleeper, device: &mut impl Function) -> Result<(), Failure> {
+        let attachment = &self.attachment;
+        let port = attachment.attach(self.far, DEVICE, self.speed, self.port);
+        let Some(port) = port.map_err(Failure::mistake)? else {
+            return Ok(());
+        };
+        say(format_args!("port: {port}"))?;
+        let announced = attachment.clone();
+        thread::spawn(move || {
+            if let Some(bus_id) = announced.bus_id(PATIENCE) {
+                let _ = say(format_args!("bus id: {bus_id}"));
+            }
+        });
+        let mut session = Session::new(DEVICE, self.speed, Limits::default());
+        let served = run(&mut self.near, sleeper, &mut session, device);
+        attachment.gone();
+        served.map_err(Failure::failed)
+    }
 }

@@ -55,7 +55,7 @@ mod watch;
 mod windows;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
-pub use attach::{AttachOptions, Command, attach, read_speed};
+pub use attach::{AttachOptions, Attaching, Command, attach, read_speed};
 pub use attachment::Attachment;
 pub use bridge::bridge;
 pub use clock::{FrameClock, Monotonic, TimeSource};

@@ -10,6 +10,7 @@ mod plugged;
 mod policy;
 mod pool;
 mod read_only;
+mod share;
 #[cfg(test)]
 mod tests;
 mod uevents;
@@ -67,8 +68,8 @@ pub struct Passthrough<H: HostApi> {
     claimed: Vec<u8>,
     /// The alternate settings that are not 0, by interface.
     alternates: BTreeMap<u8, u8>,
-    /// The interfaces whose endpoints have been given streams.
-    streaming: Vec<u8>,
+    /// How many streams the endpoints of an interface have been given.
+    streaming: BTreeMap<u8, u32>,
     /// With the endpoint they go to; control transfers go to 0.
     under_way: BTreeMap<TransferId, EndpointAddress>,
     /// What is to be done as soon as what it stops has come back.
@@ -92,7 +93,7 @@ struct Change {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ChangeKind {
     Configuration(u8),
-    /// All alternate settings are 0, as another configuration would leave them.
+    /// All alternate settings are 0 and no endpoint is halted, as a configuration leaves them.
     FirstSettings,
     Interface {
         number: u8,
@@ -151,7 +152,7 @@ impl<H: HostApi> Passthrough<H> {
             hold: None,
             claimed: Vec::new(),
             alternates: BTreeMap::new(),
-            streaming: Vec::new(),
+            streaming: BTreeMap::new(),
             under_way: BTreeMap::new(),
             change: None,
             held: VecDeque::new(),
@@ -235,7 +236,9 @@ impl<H: HostApi> Passthrough<H> {
     }
 
     fn cancel_those(&mut self, stops: &Stops) {
-        for (&id, &endpoint) in &self.under_way {
+        // From the last: with each that ends, the one behind it has its turn, and what is left of a
+        // message must not be followed by the next.
+        for (&id, &endpoint) in self.under_way.iter().rev() {
             if stops.has(endpoint) {
                 self.host.cancel(id);
             }
@@ -356,22 +359,32 @@ impl<H: HostApi> Passthrough<H> {
         if !is_its_kind {
             return self.fail(transfer, Status::INVALID);
         }
-        if matches!(transfer.kind, Kind::Data { stream: Some(_) })
-            && !self.streaming.contains(&endpoint.interface)
+        if let Kind::Data {
+            stream: Some(stream),
+        } = transfer.kind
         {
             let interface = endpoint.interface;
-            if let Err(status) = self.allocate_streams(interface) {
+            let granted = match self.streaming.get(&interface) {
+                _ if endpoint.max_streams == 0 => Err(Status::INVALID),
+                Some(&granted) => Ok(granted),
+                None => self.allocate_streams(interface),
+            };
+            // The system notes in its log who uses others.
+            let granted = granted.and_then(|granted| {
+                let is_there = u32::from(stream.0.get()) <= granted;
+                is_there.then_some(()).ok_or(Status::INVALID)
+            });
+            if let Err(status) = granted {
                 return self.fail(transfer, status);
             }
-            self.streaming.push(interface);
-            return self.start_data(transfer);
         }
-        self.under_way.insert(transfer.id, endpoint.address);
-        self.host.submit(transfer, Some(endpoint));
+        let endpoint = self.endpoints.get(transfer.endpoint);
+        self.under_way.insert(transfer.id, transfer.endpoint);
+        self.host.submit(transfer, endpoint);
     }
 
     /// At once for all endpoints of an interface: a second time would end what the first had begun.
-    fn allocate_streams(&mut self, interface: u8) -> Result<(), Status> {
+    fn allocate_streams(&mut self, interface: u8) -> Result<u32, Status> {
         let all = self.endpoints.iter();
         let able: Vec<_> = all
             .filter(|endpoint| endpoint.interface == interface && endpoint.max_streams > 0)
@@ -379,7 +392,9 @@ impl<H: HostApi> Passthrough<H> {
         let streams = able.iter().map(|endpoint| endpoint.max_streams).min();
         let addresses: Vec<_> = able.iter().map(|endpoint| endpoint.address).collect();
         let streams = streams.ok_or(Status::INVALID)?;
-        self.host.allocate_streams(&addresses, streams)
+        let granted = self.host.allocate_streams(&addresses, streams)?;
+        self.streaming.insert(interface, granted);
+        Ok(granted)
     }
 
     fn fail(&mut self, transfer: Transfer, status: Status) {
@@ -465,8 +480,8 @@ impl<H: HostApi> Passthrough<H> {
                 Ok(())
             }
             ChangeKind::FirstSettings => {
-                let numbers: Vec<_> = self.alternates.keys().copied().collect();
-                for number in numbers {
+                // Of all interfaces: that ends halts, too (USB 2.0, 9.4.5).
+                for number in self.interfaces() {
                     self.set_interface(number, 0)?;
                 }
                 Ok(())
@@ -498,7 +513,7 @@ impl<H: HostApi> Passthrough<H> {
     }
 
     fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status> {
-        self.streaming.retain(|&streaming| streaming != number);
+        self.streaming.remove(&number);
         self.host.set_interface(number, alternate)?;
         self.endpoints
             .set_interface(&self.descriptors, number, alternate);

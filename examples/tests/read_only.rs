@@ -49,7 +49,7 @@ impl HostApi for Real {
         self.ask(SetupPacket::set_interface(number, alternate));
         Ok(())
     }
-    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<(), Status> {
+    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<u32, Status> {
         Err(Status::INVALID)
     }
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {

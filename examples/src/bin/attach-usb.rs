@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use examples::{AttachOptions, Command, Failure, Physical, PhysicalOptions, attach};
+use examples::{AttachOptions, Attaching, Command, Failure, Physical, PhysicalOptions};
 use lexopt::ValueExt;
 use usb_descriptors::Speed;
 
@@ -42,8 +42,10 @@ fn start(mut options: AttachOptions, device: Option<OsString>) -> Result<(), Fai
     let mut physical = Physical::find(device).map_err(Failure::mistake)?;
     // vhci_hcd has no faster ports.
     options.speed = physical.plugged().descriptors.speed.min(Speed::Super);
+    // Before its driver loses the device: without vhci_hcd that would be for nothing.
+    let attaching = Attaching::begin(&options)?;
     let mut taken = physical.take().map_err(Failure::mistake)?;
-    let attached = attach(&options, &taken.sleeper, &mut taken.device);
+    let served = attaching.serve(&taken.sleeper, &mut taken.device);
     taken.device.come_to_rest();
-    attached
+    served
 }

@@ -38,8 +38,9 @@ pub trait HostApi: fmt::Debug {
     /// The device's answer, or the system's.
     fn set_interface(&mut self, number: u8, alternate: u8) -> Result<(), Status>;
 
-    /// Gives all bulk endpoints of an interface that can have streams so many. What is under way at
-    /// the interface may be cancelled. They go with the alternate setting, and the claim.
+    /// Gives all bulk endpoints of an interface that can have streams so many, or fewer: how many is
+    /// told. What is under way at the interface may be cancelled. They go with the alternate setting,
+    /// and the claim.
     ///
     /// # Errors
     /// The system has none.
@@ -47,7 +48,7 @@ pub trait HostApi: fmt::Debug {
         &mut self,
         endpoints: &[EndpointAddress],
         streams: u32,
-    ) -> Result<(), Status>;
+    ) -> Result<u32, Status>;
 
     /// Ends the halt of an endpoint.
     ///
@@ -93,7 +94,7 @@ impl<H: HostApi + ?Sized> HostApi for Box<H> {
         &mut self,
         endpoints: &[EndpointAddress],
         streams: u32,
-    ) -> Result<(), Status> {
+    ) -> Result<u32, Status> {
         (**self).allocate_streams(endpoints, streams)
     }
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {

@@ -14,13 +14,15 @@ use std::mem;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::slice;
 
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::ioctl::{Getter, IntegerSetter, NoArg, Opcode, Setter, Updater, ioctl, opcode};
+use rustix::ioctl::{
+    Getter, IntegerSetter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, Updater, ioctl, opcode,
+};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::host_api::ClaimError;
@@ -80,6 +82,25 @@ struct StreamsRequest {
     each: u32,
     count: u32,
     endpoints: [u8; MOST_ENDPOINTS],
+}
+
+// SAFETY: the code is that of the struct, which the kernel only reads; what it returns is a number.
+unsafe impl Ioctl for StreamsRequest {
+    type Output = u32;
+
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        ALLOC_STREAMS
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        ptr::from_mut(self).cast()
+    }
+
+    unsafe fn output_from_ptr(returned: IoctlOutput, _: *mut c_void) -> rustix::io::Result<u32> {
+        u32::try_from(returned).map_err(|_| Errno::INVAL)
+    }
 }
 
 /// `struct usbdevfs_urb` without its packets.
@@ -264,14 +285,14 @@ impl Block {
                 endpoint: 0,
                 status: 0,
                 flags: 0,
-                buffer: std::ptr::null_mut(),
+                buffer: ptr::null_mut(),
                 buffer_length: 0,
                 actual_length: 0,
                 start_frame: 0,
                 packets: 0,
                 error_count: 0,
                 signal: 0,
-                context: std::ptr::null_mut(),
+                context: ptr::null_mut(),
             },
             packets: [Packet::default(); MOST_PACKETS],
         };
@@ -353,7 +374,7 @@ impl Control {
             interface: interface.into(),
             // As the kernel counts its codes, below 2^31 here.
             code: i32::try_from(CONNECT).unwrap_or(0),
-            data: std::ptr::null_mut(),
+            data: ptr::null_mut(),
         };
         // SAFETY: the code's argument is this struct; CONNECT does not look at its data.
         unsafe { ioctl(&self.fd, Setter::<DRIVER_REQUEST, _>::new(request)) }
@@ -387,9 +408,11 @@ impl Control {
     /// Has the host controller give bulk endpoints of one interface streams, and ends what is under
     /// way at the interface. They go when it is released or another setting of it is selected.
     ///
+    /// How many there are is told: no more than were asked for.
+    ///
     /// # Errors
     /// An endpoint, the bus or the controller has none.
-    pub(super) fn allocate_streams(&self, endpoints: &[u8], streams: u32) -> Result<(), Errno> {
+    pub(super) fn allocate_streams(&self, endpoints: &[u8], streams: u32) -> Result<u32, Errno> {
         let mut request = StreamsRequest {
             each: streams,
             count: 0,
@@ -401,7 +424,7 @@ impl Control {
         }
         // SAFETY: the code's argument is this struct, with as many endpoints as it says at least, and
         // is only read.
-        unsafe { ioctl(&self.fd, Setter::<ALLOC_STREAMS, _>::new(request)) }
+        unsafe { ioctl(&self.fd, request) }
     }
 
     pub(super) fn clear_halt(&self, endpoint: u8) -> Result<(), Errno> {
@@ -441,7 +464,7 @@ impl<T> Node<T> {
         // SAFETY: a new mapping takes nobody's memory away.
         let start = unsafe {
             mmap(
-                std::ptr::null_mut(),
+                ptr::null_mut(),
                 length,
                 protection,
                 MapFlags::SHARED,
@@ -477,7 +500,7 @@ impl<T> Node<T> {
             },
             error_count: 0,
             signal: 0,
-            context: std::ptr::null_mut(),
+            context: ptr::null_mut(),
         };
         // SAFETY: nobody else has the block, the kernel does not know it yet.
         let urb = unsafe { &mut *block.0.as_ptr() };

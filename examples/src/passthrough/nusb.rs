@@ -26,7 +26,8 @@ use usb_transfer::{
 
 use super::host_api::{ClaimError, HostApi};
 use super::kernel::Control;
-use super::pool::{MOST, Pool};
+use super::pool::Pool;
+use super::share::{MOST, has_room_for_control};
 use pipe::{Pipe, status_of_errno, status_of_transfer};
 
 /// A device by `nusb`.
@@ -53,9 +54,6 @@ pub struct Nusb {
 /// (`USB_CTRL_GET_TIMEOUT`). `nusb` cannot end one early: one that is cancelled is under way until
 /// it is back, so that what is asked for is bounded and no change of state overtakes it.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of control transfers that `nusb` has, beyond which they wait: those of 16 of the longest.
-const MOST_OF_CONTROLS: usize = 1 << 20;
-
 type ControlFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, TransferError>> + Send>>;
 
 struct ControlJob {
@@ -67,16 +65,20 @@ struct ControlJob {
 }
 
 impl Nusb {
-    /// The device of an open node, such as `/dev/bus/usb/001/002`. The waker is used when there is
-    /// something to poll for; `unplugged` is to be set, and the waker used, when the node hangs up.
+    /// The device of an open node, such as `/dev/bus/usb/001/002`, which has this configuration now.
+    /// The waker is used when there is something to poll for; `unplugged` is to be set, and the waker
+    /// used, when the node hangs up.
     ///
     /// # Errors
-    /// The node is none of a USB device.
-    pub fn new(node: OwnedFd, waker: Waker, unplugged: Arc<AtomicBool>) -> io::Result<Self> {
+    /// The node is none of a USB device, or the device does not tell `nusb` its configuration.
+    pub fn new(
+        node: &OwnedFd,
+        configuration: u8,
+        waker: Waker,
+        unplugged: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
         let same = node.try_clone()?;
-        let device = nusb::Device::from_fd(node)
-            .wait()
-            .map_err(io::Error::from)?;
+        let device = open(node, configuration)?;
         Ok(Self {
             device,
             node: Control::new(same),
@@ -107,7 +109,7 @@ impl Nusb {
         while let Some((transfer, setup)) = self.waiting.pop_front() {
             let length = transfer.payload.len();
             let under_way: usize = self.controls.iter().map(|job| job.length).sum();
-            if !self.controls.is_empty() && under_way + length > MOST_OF_CONTROLS {
+            if !has_room_for_control(length, under_way) {
                 self.waiting.push_front((transfer, setup));
                 break;
             }
@@ -249,6 +251,24 @@ impl Nusb {
     }
 }
 
+/// Of a node that is open `nusb` asks the device for its configuration, waits 50 ms, and then takes
+/// the first for it. A device that is busy with its driver may need longer.
+fn open(node: &OwnedFd, configuration: u8) -> io::Result<nusb::Device> {
+    const MOST_TRIES: usize = 20;
+    for _ in 0..MOST_TRIES {
+        let device = nusb::Device::from_fd(node.try_clone()?).wait()?;
+        let found = device.active_configuration();
+        let found = found.map_or(0, |found| found.configuration_value());
+        if found == configuration {
+            return Ok(device);
+        }
+    }
+    let what = format!(
+        "does not tell nusb that its configuration is {configuration}: usbfs needs not ask"
+    );
+    Err(io::Error::new(io::ErrorKind::TimedOut, what))
+}
+
 impl fmt::Debug for Nusb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nusb")
@@ -299,7 +319,7 @@ impl HostApi for Nusb {
         set.map_err(|error| status_of(&error))
     }
 
-    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<(), Status> {
+    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<u32, Status> {
         Err(Status::INVALID)
     }
 

@@ -333,7 +333,8 @@ impl Physical {
                 let copy = fd.try_clone().map_err(failed)?;
                 let unplugged = sleeper.watch(copy, PollFlags::empty());
                 let waker = sleeper.waker().map_err(failed)?;
-                Box::new(Nusb::new(fd, waker, unplugged).map_err(failed)?)
+                let host = Nusb::new(&fd, found.configuration, waker, unplugged);
+                Box::new(host.map_err(failed)?)
             }
         };
         let host = match &self.disks {

@@ -6,6 +6,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rustix::param::page_size;
+
+use super::share::BUFFERS;
 
 /// Buffers that the kernel fills without a copy. To have one made is dear, so they are kept; and
 /// they are the kernel's memory, so they are few, whoever has them.
@@ -35,26 +38,11 @@ pub(super) struct Loan<B: Reused> {
 
 /// For less, a copy by the kernel costs no more than a buffer of its own.
 const SHORTEST: usize = 4096;
-/// Lent and kept of one device: what four of Linux's longest transfers need. The kernel counts
-/// it against the 16 MiB of all devices (`usbcore.usbfs_memory_mb`), also while a reply waits for a
-/// client that does not take it.
-const SHARE: usize = 4 << 20;
-/// Bytes that are under way of a device at most; what is beyond waits in its place. The kernel has
-/// 16 MiB for all devices, and who uses them up has the transfers of others fail.
-pub(super) const MOST: usize = 8 << 20;
-
-/// Whether a transfer of [`MOST`] bytes at most can be started beside what is under way at its
-/// endpoint and at others. The first of an endpoint may use what the others leave, so that none
-/// waits for another that waits for its device.
-pub(super) const fn has_room(wanted: usize, own: usize, others: usize) -> bool {
-    let most = if own == 0 { MOST } else { MOST / 2 };
-    own + others + wanted <= most
-}
-
 impl<B: Reused> Pool<B> {
-    /// How long a buffer of the pool is to be for so many bytes; `None`: not worth it.
-    fn size_for(length: usize) -> Option<usize> {
-        (length >= SHORTEST).then(|| length.checked_next_power_of_two())?
+    /// How long a buffer of the pool is to be for so many bytes, in whole pages; `None`: not worth it.
+    fn size_for(length: usize, page: usize) -> Option<usize> {
+        let whole = length.max(page).checked_next_power_of_two();
+        whole.filter(|_| length >= SHORTEST)
     }
 
     /// A buffer for so many bytes: one that nobody uses, or else one that is made with a capacity.
@@ -64,9 +52,9 @@ impl<B: Reused> Pool<B> {
         length: usize,
         make: impl FnOnce(usize) -> Option<B>,
     ) -> Option<(B, Loan<B>)> {
-        let capacity = Self::size_for(length)?;
+        let capacity = Self::size_for(length, page_size())?;
         let (used, _surplus) = self.with(|state| {
-            if state.lent_bytes + capacity > SHARE {
+            if state.lent_bytes + capacity > BUFFERS {
                 return None;
             }
             state.lent_bytes += capacity;
@@ -104,7 +92,7 @@ impl<B: Reused> State<B> {
     /// Those that are kept beyond the share: to be dropped when nobody is kept waiting for it.
     fn surplus(&mut self) -> Vec<B> {
         let mut surplus = Vec::new();
-        while self.lent_bytes + self.idle_bytes > SHARE {
+        while self.lent_bytes + self.idle_bytes > BUFFERS {
             let Some(buffer) = self.idle.pop() else {
                 break;
             };
@@ -252,17 +240,12 @@ mod tests {
     #[test]
     fn sizes_are_few_and_short_ones_not_worth_it() {
         let size_for = Pool::<Plain>::size_for;
-        assert_eq!(size_for(13), None);
-        assert_eq!(size_for(4096), Some(4096));
-        assert_eq!(size_for(499_712), Some(1 << 19));
-        assert_eq!(size_for(usize::MAX), None);
-    }
-
-    #[test]
-    fn the_machine_keeps_memory_and_no_endpoint_waits_for_another() {
-        assert!(has_room(MOST, 0, 0) && !has_room(MOST, 0, 1));
-        assert!(has_room(MOST / 2 - 1, 1, 0) && !has_room(MOST / 2, 1, 0));
-        // An endpoint that has filled its part leaves another a command.
-        assert!(!has_room(31, 1, MOST / 2) && has_room(31, 0, MOST / 2));
+        assert_eq!(size_for(13, 4096), None);
+        assert_eq!(size_for(4096, 4096), Some(4096));
+        assert_eq!(size_for(499_712, 4096), Some(1 << 19));
+        assert_eq!(size_for(usize::MAX, 4096), None);
+        // The kernel counts whole pages.
+        assert_eq!(size_for(4096, 65_536), Some(65_536));
+        assert_eq!(size_for(65_537, 65_536), Some(1 << 17));
     }
 }

@@ -282,7 +282,7 @@ impl<H: HostApi> HostApi for ReadOnly<H> {
         self.host.set_interface(number, alternate)
     }
 
-    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<(), Status> {
+    fn allocate_streams(&mut self, _: &[EndpointAddress], _: u32) -> Result<u32, Status> {
         // Bulk-Only Transport has none.
         Err(Status::INVALID)
     }

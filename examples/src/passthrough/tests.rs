@@ -79,13 +79,13 @@ impl HostApi for Noted {
         &mut self,
         endpoints: &[EndpointAddress],
         streams: u32,
-    ) -> Result<(), Status> {
+    ) -> Result<u32, Status> {
         let bytes = endpoints.iter().map(|endpoint| endpoint.to_byte());
         self.note(format!(
             "{streams} streams {:x?}",
             bytes.collect::<Vec<_>>()
         ));
-        Ok(())
+        Ok(streams)
     }
     fn clear_halt(&mut self, endpoint: &Endpoint) -> Result<(), Status> {
         self.note(format!("clear {:x}", endpoint.address.to_byte()));
@@ -126,7 +126,8 @@ fn device_at(speed: Speed, policy: Policy) -> (Noted, Passthrough<Noted>, Transf
     let vendor = ClassCode::new(0xff, 0, 0);
     let bulk = build::Interface::new(0, vendor)
         .endpoint(build::Endpoint::bulk(address(0x81)).streams(4))
-        .endpoint(build::Endpoint::bulk(address(0x02)).streams(2));
+        .endpoint(build::Endpoint::bulk(address(0x02)).streams(2))
+        .endpoint(build::Endpoint::bulk(address(0x85)));
     // The system does not like its setting 9.
     let [first, other, disliked] =
         [(0, 0x83), (2, 0x84), (9, 0x83)].map(|(alternate, endpoint)| {
@@ -232,13 +233,16 @@ fn an_interface_gets_its_streams_at_once_and_anew_with_another_setting() {
     device.submit(read);
     completed(&mut device);
     assert_eq!(host.log(), "interface 0.0 4 streams [81, 2] submit 81");
-    // Where an interface has none, there are none to be had.
-    let mut read = Transfer::data_in(ids.mint(), address(0x83), 512);
-    read.kind = Kind::Data {
-        stream: Some(stream),
-    };
-    device.submit(read);
-    assert_eq!(completed(&mut device), [(4, Status::INVALID)]);
+    // There are no more than that, and where an interface or an endpoint has none, none.
+    for (byte, stream) in [(0x81, 5), (0x85, 1), (0x83, 1)] {
+        let mut read = Transfer::data_in(ids.mint(), address(byte), 512);
+        read.kind = Kind::Data {
+            stream: Some(StreamId(stream.try_into().unwrap())),
+        };
+        device.submit(read);
+    }
+    let answers = [4, 5, 6].map(|id| (id, Status::INVALID));
+    assert_eq!(completed(&mut device), answers);
     assert_eq!(host.log(), "");
 }
 
@@ -306,6 +310,23 @@ fn a_reset_waits_and_what_was_held_is_cancelled() {
     assert!(!log.contains("configuration"), "{log}");
 }
 
+/// With each that ends, the one behind it has its turn: a message must not follow a part of another.
+#[test]
+fn what_a_change_stops_is_cancelled_from_the_last() {
+    let (host, mut device, mut ids) = device(Policy::default());
+    for _ in 0..3 {
+        let data = Bytes::from_static(b"data");
+        device.submit(Transfer::data_out(ids.mint(), address(0x02), data));
+    }
+    device.reset();
+    assert_eq!(
+        host.log(),
+        "submit 2 submit 2 submit 2 cancel 2 cancel 1 cancel 0"
+    );
+    drop(device);
+    assert!(host.log().starts_with("cancel 2 cancel 1 cancel 0 -0 -1"));
+}
+
 #[test]
 fn a_reset_brings_back_alternate_settings() {
     let (host, mut device, mut ids) = device(Policy::default());
@@ -351,7 +372,8 @@ fn a_configuration_that_is_kept_begins_with_the_first_settings() {
         (4, Status::COMPLETED),
     ];
     assert_eq!(completed(&mut device), answers);
-    let expected = "interface 1.2 submit 84 cancel 1 interface 1.0";
+    let set = "interface 0.0 interface 1.0";
+    let expected = format!("interface 1.2 submit 84 cancel 1 {set} {set}");
     assert_eq!(host.log(), expected);
 }
 
@@ -457,7 +479,8 @@ fn what_is_refused_does_not_reach_the_device() {
         .collect();
     assert_eq!(statuses[0], Status::COMPLETED);
     assert!(statuses[1..].iter().all(|&status| status == Status::STALL));
-    assert_eq!((statuses.len(), host.log().as_str()), (setups.len(), ""));
+    assert_eq!(statuses.len(), setups.len());
+    assert_eq!(host.log(), "interface 0.0 interface 1.0");
 }
 
 #[test]

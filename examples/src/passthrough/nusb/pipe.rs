@@ -9,7 +9,8 @@ use nusb::transfer::{self, Buffer, Bulk, In, Interrupt, Out, TransferError};
 use usb_descriptors::{Direction, TransferType};
 use usb_transfer::{Actual, Completion, Endpoint, Payload, Segments, Status, Transfer, TransferId};
 
-use crate::passthrough::pool::{Loan, Pool, Reused, has_room};
+use crate::passthrough::pool::{Loan, Pool, Reused};
+use crate::passthrough::share::has_room;
 
 /// An endpoint that is in use.
 pub(super) struct Pipe {
@@ -78,7 +79,7 @@ enum Work {
         taken: u32,
         /// What was not taken.
         rest: Bytes,
-        /// An empty packet follows.
+        /// An empty packet follows, or is all.
         owes_empty: bool,
     },
 }
@@ -146,7 +147,7 @@ impl Pipe {
             },
             Payload::Out(rest) => Work::Out {
                 taken: 0,
-                owes_empty: can_end_empty && !rest.is_empty() && rest.len() % packet == 0,
+                owes_empty: rest.is_empty() || can_end_empty && rest.len() % packet == 0,
                 rest,
             },
         };
@@ -313,8 +314,10 @@ impl Job {
                 }
                 *left -= bytes.len();
                 let is_short = actual % packet != 0;
-                self.is_stopped = was_stopped && !is_short && *left > 0;
                 data.push(bytes);
+                // Nothing is left also where nothing was asked for.
+                let has_all = *left == 0 && !data.is_empty();
+                self.is_stopped = was_stopped && !is_short && !has_all;
             }
             Work::Out {
                 taken,
@@ -559,6 +562,29 @@ mod tests {
             Status::COMPLETED
         );
         assert_eq!(job.complete(Status::COMPLETED).actual, Actual::Out(8));
+    }
+
+    #[test]
+    fn a_transfer_of_no_bytes_that_was_stopped_is_still_to_be_done() {
+        let empty = || Work::Out {
+            taken: 0,
+            rest: Bytes::new(),
+            owes_empty: true,
+        };
+        for (work, came) in [
+            (empty(), taken(b"", 0, STOPPED)),
+            (wanting(0).work, came(b"", STOPPED)),
+        ] {
+            let mut job = job(work);
+            assert!(matches!(job.take(came, true, PACKET), Outcome::Stopped));
+        }
+        let mut cancelled = job(empty());
+        cancelled.is_cancelled = true;
+        let outcome = cancelled.take(taken(b"", 0, STOPPED), true, PACKET);
+        assert_eq!(ended(&outcome), Status::CANCELLED);
+        let mut sent = job(empty());
+        let outcome = sent.take(taken(b"", 0, Ok(())), true, PACKET);
+        assert_eq!(ended(&outcome), Status::COMPLETED);
     }
 
     #[test]
