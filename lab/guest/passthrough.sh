@@ -21,7 +21,7 @@ usbipd_listens() {
 
 # given WAY: the disk, given by the kernel's programs ("kernel") or by ours with an adapter ("nusb", "usbfs"), by TCP on this
 # machine; or "local" and an adapter: by attach-usb, which has a pair of sockets. "image" is no device at all, but a file of
-# zeros, by TCP. Sets disk, port and server.
+# zeros, by TCP; "floor" likewise, by a program that does nothing but answer, by a pair of sockets. Sets disk, port and server.
 given() {
     local serve=(start_server --listen tcp:127.0.0.1:3241)
     case $1 in
@@ -33,11 +33,15 @@ given() {
             attach-usb --usb "$real,${1#local-}" >attach.log 2>&1 &
             server=$!
             ;;
+        floor)
+            lab-floor empty.img super >floor.log 2>&1 &
+            server=$!
+            ;;
         image) "${serve[@]}" --speed super --disk empty.img ;;
         *) "${serve[@]}" --usb "$real,$1" ;;
     esac
     case $1 in
-        kernel | local-*) ;;
+        kernel | local-* | floor) ;;
         *) usbip-client attach tcp:127.0.0.1:3241 1-1 >&2 ;;
     esac
     wait_until 30 used_port || fail "no port in use by $1"
@@ -52,6 +56,9 @@ taken() {
     if [[ $1 == kernel ]]; then
         wait_until 20 port_free "$port" || fail "port $port is not free"
         usbip unbind -b "$real" >&2
+    elif [[ $1 == floor ]]; then
+        wait_until 20 port_free "$port" || fail "port $port is not free"
+        expect_exit 20 "$server" 0 "lab-floor"
     else
         kill -TERM "$server"
         expect_exit 20 "$server" 0 "the server"

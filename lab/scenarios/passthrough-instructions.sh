@@ -4,7 +4,7 @@
 # timeout: 600
 # memory: 2048
 # devices: -icount shift=3,sleep=off -device qemu-xhci,id=xhci -blockdev driver=null-co,node-name=null,size=1073741824,read-zeroes=on -device usb-storage,bus=xhci.0,drive=null
-# programs: usbip-server usbip-client attach-usb
+# programs: usbip-server usbip-client attach-usb lab-floor
 # allow-log: usbip-host .*: reset
 # allow-log: usb .*: reset SuperSpeed USB device number [0-9]+ using .hci_hcd
 # allow-log: vhci_hcd: urb->status -104
@@ -28,7 +28,7 @@ declare -A kernel wanted=(
 )
 short=()
 report "$(printf '%-12s %10s %10s %10s %10s' way '1 MiB' of-kernel '4 KiB' of-kernel)"
-for way in kernel nusb usbfs image local-nusb local-usbfs; do
+for way in kernel nusb usbfs image local-nusb local-usbfs floor; do
     given "$way"
     line=$(printf '%-12s' "$way")
     for size in $((1 << 20)) 4096; do

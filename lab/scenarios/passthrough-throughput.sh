@@ -4,7 +4,7 @@
 # timeout: 1200
 # memory: 2048
 # devices: -device qemu-xhci,id=xhci -blockdev driver=null-co,node-name=null,size=1073741824,read-zeroes=on -device usb-storage,bus=xhci.0,drive=null
-# programs: usbip-server usbip-client attach-usb
+# programs: usbip-server usbip-client attach-usb lab-floor
 # allow-log: usbip-host .*: reset
 # allow-log: usb .*: reset SuperSpeed USB device number [0-9]+ using .hci_hcd
 # allow-log: vhci_hcd: urb->status -104
@@ -13,11 +13,12 @@ source "$LAB_GUEST/passthrough.sh"
 load_vhci
 real_disk
 
-# The ratio to the kernel's programs that a way must have, for reads of 1 MiB. By TCP on one machine, TCP and vhci take most
-# of the time, which is what "image" shows: a disk that costs its server nothing. From one boot to the next, even medians
-# scatter by a tenth or two; passthrough-instructions is the sharper judge.
+# The ratio to the kernel's programs that a way must have, for reads of 1 MiB. TCP on one machine, vhci and the reader take
+# most of the time, which is what "image" shows, a disk that costs its server nothing, and without TCP "floor", which has no
+# device and no library either. From one boot to the next, even medians scatter by a tenth or two; passthrough-instructions
+# is the sharper judge.
 declare -A wanted=([nusb]=0.85 [usbfs]=0.9 [local-nusb]=1.15 [local-usbfs]=1.3)
-ways=(kernel nusb usbfs image local-nusb local-usbfs)
+ways=(kernel nusb usbfs image local-nusb local-usbfs floor)
 sizes=($((1 << 20)) 4096)
 declare -A rates count=([$((1 << 20))]=512 [4096]=4000)
 # A device has one user at a time: they take turns. What an emulated machine does at a time changes from minute to minute, so
