@@ -1,5 +1,6 @@
 //! A real device as a function.
 
+mod change;
 mod commands;
 mod host_api;
 mod kernel;
@@ -22,7 +23,6 @@ use std::mem;
 
 use usb_descriptors::{
     Configuration, EndpointAddress, Recipient, RequestKind, RequestType, SetupPacket, TransferType,
-    feature, request,
 };
 use usb_transfer::{
     Completion, DeviceDescriptors, EndpointMap, Function, FunctionEvent, Kind, Status, Transfer,
@@ -30,6 +30,7 @@ use usb_transfer::{
 };
 
 use crate::signal::Hold;
+use change::{Change, ChangeKind, Failure, Stops, answer_to};
 
 pub use host_api::{ClaimError, HostApi};
 pub use nusb::Nusb;
@@ -78,63 +79,6 @@ pub struct Passthrough<H: HostApi> {
     held: VecDeque<Transfer>,
     events: VecDeque<FunctionEvent>,
     is_gone: bool,
-}
-
-/// A change of state that waits.
-#[derive(Debug)]
-struct Change {
-    kind: ChangeKind,
-    /// What asked for it, and what became of it.
-    transfer: Option<Transfer>,
-    /// What it stops.
-    stops: Stops,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ChangeKind {
-    Configuration(u8),
-    /// All alternate settings are 0 and no endpoint is halted, as a configuration leaves them.
-    FirstSettings,
-    Interface {
-        number: u8,
-        alternate: u8,
-    },
-    ClearHalt(EndpointAddress),
-    Reset,
-}
-
-/// Which transfers end before a change.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Stops {
-    All,
-    /// All but control transfers.
-    AllData,
-    Endpoints(Vec<EndpointAddress>),
-}
-
-/// Why a change was not made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Failure {
-    /// The system or the device refused, and all is as it was.
-    Refused(Status),
-    /// The device is not to be had any more, though it may be there.
-    Lost,
-}
-
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
-        Self::Refused(status)
-    }
-}
-
-impl Stops {
-    fn has(&self, endpoint: EndpointAddress) -> bool {
-        match self {
-            Self::All => true,
-            Self::AllData => endpoint.number() != 0,
-            Self::Endpoints(endpoints) => endpoints.contains(&endpoint),
-        }
-    }
 }
 
 impl<H: HostApi> Passthrough<H> {
@@ -275,7 +219,7 @@ impl<H: HostApi> Passthrough<H> {
         if !self.policy.allows(setup) || !is_expressible(setup) || !self.has_addressee(setup) {
             return self.fail(transfer, Status::STALL);
         }
-        if let Some(kind) = change_of(setup) {
+        if let Some(kind) = ChangeKind::asked_by(setup) {
             return match kind {
                 ChangeKind::Configuration(value) if !self.policy.lets_configure() => {
                     self.keep_configuration(value, transfer);
@@ -404,20 +348,7 @@ impl<H: HostApi> Passthrough<H> {
 
     /// Stops what a change stops; it is made when that has come back.
     fn begin(&mut self, kind: ChangeKind, transfer: Option<Transfer>) {
-        let stops = match kind {
-            ChangeKind::Reset => Stops::All,
-            ChangeKind::Configuration(_) | ChangeKind::FirstSettings => Stops::AllData,
-            ChangeKind::Interface { number, .. } => {
-                let endpoints = self.endpoints.iter();
-                let own = endpoints.filter(|endpoint| endpoint.interface == number);
-                Stops::Endpoints(own.map(|endpoint| endpoint.address).collect())
-            }
-            // Endpoint 0 has no halt that lasts.
-            ChangeKind::ClearHalt(endpoint) if endpoint.number() == 0 => {
-                Stops::Endpoints(Vec::new())
-            }
-            ChangeKind::ClearHalt(endpoint) => Stops::Endpoints(vec![endpoint]),
-        };
+        let stops = kind.stops(&self.endpoints);
         self.cancel_those(&stops);
         self.change = Some(Change {
             kind,
@@ -446,7 +377,7 @@ impl<H: HostApi> Passthrough<H> {
                 }
                 if let Some(transfer) = change.transfer {
                     let completion = match made {
-                        Err(Failure::Refused(status)) => transfer.fail(answer_to_a_change(status)),
+                        Err(Failure::Refused(status)) => transfer.fail(answer_to(status)),
                         _ => transfer.complete_out(),
                     };
                     self.events.push_back(FunctionEvent::Complete(completion));
@@ -592,26 +523,6 @@ impl<H: HostApi> Drop for Passthrough<H> {
     }
 }
 
-/// The requests that the operating system must hear of.
-fn change_of(setup: SetupPacket) -> Option<ChangeKind> {
-    let low = setup.value.to_le_bytes()[0];
-    match (setup.effective_type(), setup.request) {
-        (RequestType::DEVICE_OUT, request::SET_CONFIGURATION) => {
-            Some(ChangeKind::Configuration(low))
-        }
-        (RequestType::INTERFACE_OUT, request::SET_INTERFACE) => Some(ChangeKind::Interface {
-            number: setup.interface(),
-            alternate: low,
-        }),
-        (RequestType::ENDPOINT_OUT, request::CLEAR_FEATURE)
-            if setup.value == feature::ENDPOINT_HALT =>
-        {
-            Some(ChangeKind::ClearHalt(setup.endpoint()))
-        }
-        _ => None,
-    }
-}
-
 /// Whether the operating system lets a request through: types and recipients that USB reserves
 /// are not.
 fn is_expressible(setup: SetupPacket) -> bool {
@@ -620,13 +531,4 @@ fn is_expressible(setup: SetupPacket) -> bool {
             setup.request_type.recipient(),
             Recipient::Device | Recipient::Interface | Recipient::Endpoint | Recipient::Other
         )
-}
-
-/// What the system says of a request that the device has not, or does not like, is a stall to who
-/// asked.
-fn answer_to_a_change(status: Status) -> Status {
-    match status {
-        Status::DISCONNECTED | Status::SHUTDOWN | Status::TIMED_OUT => status,
-        _ => Status::STALL,
-    }
 }
