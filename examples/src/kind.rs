@@ -10,8 +10,8 @@ use usbip_proto::{BusId, DeviceId, DeviceRecord, RecordError};
 use crate::server::Device;
 use crate::simulated::{Looks, serial_number};
 use crate::{
-    Address, DiskOptions, Failure, LocalDevice, Physical, PhysicalOptions, Relay, Sleeper, Taken,
-    UnitImage, read_speed, simulated, typed_strokes,
+    Address, DiskOptions, Failure, LocalDevice, Named, Physical, PhysicalOptions, Relay, Sleeper,
+    Taken, UnitImage, read_speed, simulated, typed_strokes,
 };
 
 /// One kind of device, and the option of the programs by which it is asked for. To add one, write
@@ -24,10 +24,27 @@ pub struct Kind {
     pub values: &'static [&'static str],
     /// What the help says of it.
     pub about: &'static str,
-    /// It is a disk, whose unit 0 is the image of its value.
-    pub is_disk: bool,
+    /// Which options come after it.
+    pub takes: Takes,
     /// Opens the device. It gets as many values as it takes.
     pub open: fn(&Wanted) -> Result<Offered, Failure>,
+}
+
+/// What can be said of a device beside the values of its own option.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takes {
+    /// It is a disk, whose unit 0 is the image of its value.
+    OfDisks,
+    /// It is simulated: its speed, numbers and serial number.
+    Looks,
+    /// It is what it is.
+    Nothing,
+}
+
+impl Kind {
+    fn is_disk(&self) -> bool {
+        self.takes == Takes::OfDisks
+    }
 }
 
 /// All kinds.
@@ -36,63 +53,63 @@ pub const KINDS: &[Kind] = &[
         option: "disk",
         values: &["IMAGE[,ro]"],
         about: "a disk; with ,ro it cannot be written",
-        is_disk: true,
+        takes: Takes::OfDisks,
         open: disk,
     },
     Kind {
         option: "cdrom",
         values: &["ISO"],
         about: "a drive with a CD or DVD, such as an ISO file",
-        is_disk: true,
+        takes: Takes::OfDisks,
         open: disk,
     },
     Kind {
         option: "keyboard",
         values: &["TEXT"],
         about: "a keyboard that types TEXT to each client",
-        is_disk: false,
+        takes: Takes::Looks,
         open: keyboard,
     },
     Kind {
         option: "keys",
         values: &["FILE"],
         about: "a keyboard that types what FILE brings, such as /dev/stdin",
-        is_disk: false,
+        takes: Takes::Looks,
         open: |wanted| simulated::keys(wanted.value(), &wanted.looks),
     },
     Kind {
         option: "tablet",
         values: &["FILE"],
         about: "a tablet that is moved by lines X Y [BUTTONS [WHEEL]] of FILE",
-        is_disk: false,
+        takes: Takes::Looks,
         open: |wanted| simulated::tablet(wanted.value(), &wanted.looks),
     },
     Kind {
         option: "serial",
         values: &[],
         about: "a serial port; its other end is a pseudo-terminal",
-        is_disk: false,
+        takes: Takes::Looks,
         open: |wanted| simulated::serial(&wanted.looks),
     },
     Kind {
         option: "audio",
         values: &[],
         about: "a sound card that records what it plays",
-        is_disk: false,
+        takes: Takes::Looks,
         open: |wanted| simulated::audio(&wanted.looks),
     },
     Kind {
         option: "usb",
         values: &["DEVICE[,OPTION]..."],
         about: "a real device of this machine",
-        is_disk: false,
+        takes: Takes::Nothing,
         open: physical,
     },
     Kind {
         option: "relay",
         values: &["ADDR", "BUSID"],
         about: "a device of another server",
-        is_disk: false,
+        takes: Takes::Nothing,
         open: relay,
     },
 ];
@@ -135,6 +152,8 @@ pub struct Devices {
     pub wanted: Vec<Wanted>,
     every_looks: Looks,
     every_disk: DiskOptions,
+    /// The last one that was said of every device.
+    of_every: Option<String>,
 }
 
 impl Devices {
@@ -149,7 +168,7 @@ impl Devices {
         let (devices, options) = (devices.collect::<String>(), DiskOptions::HELP);
         format!(
             "{devices}\nOptions of the disk before them, or, before all devices, of every disk:\n{options}
-Of other devices:
+Of other simulated devices:
   --speed SPEED         low, full, high or super [default: high]
   --id VENDOR:PRODUCT   their numbers, four hexadecimal digits each [default: 1209:0001]
   --serial-number TEXT  the serial number of the device before it [default: such as KEYBOARD-1]
@@ -157,6 +176,20 @@ Of other devices:
 ",
             PhysicalOptions::HELP
         )
+    }
+
+    /// Whether there is a device for what was said of every one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn check(&self) -> Result<(), lexopt::Error> {
+        let mut kinds = self.wanted.iter().map(|wanted| wanted.kind);
+        match &self.of_every {
+            Some(option) if kinds.all(|kind| kind.takes == Takes::Nothing) => {
+                Err(format!("--{option} is of simulated devices, and there is none").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the values of an option, if it asks for a device or is of a disk.
@@ -168,7 +201,7 @@ Of other devices:
             let values = kind.values.iter().map(|_| arguments.value());
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let mut disk = self.every_disk.clone();
-            if let Some(value) = values.first().filter(|_| kind.is_disk) {
+            if let Some(value) = values.first().filter(|_| kind.is_disk()) {
                 let image = UnitImage::parse(value);
                 let is_cd = kind.option == "cdrom";
                 disk.units.push(if is_cd { image.cd() } else { image });
@@ -185,9 +218,17 @@ Of other devices:
             });
             return Ok(true);
         }
+        let is_of_looks = matches!(option, "speed" | "id" | "serial-number");
         let (looks, disk) = match self.wanted.last_mut() {
+            Some(wanted) if is_of_looks && wanted.kind.takes == Takes::Nothing => {
+                let kind = wanted.kind.option;
+                return Err(format!("--{option} is of simulated devices, not of --{kind}").into());
+            }
             Some(wanted) => (&mut wanted.looks, &mut wanted.disk),
-            None => (&mut self.every_looks, &mut self.every_disk),
+            None => {
+                self.of_every = Some(option.to_owned());
+                (&mut self.every_looks, &mut self.every_disk)
+            }
         };
         match option {
             "speed" => {
@@ -198,7 +239,7 @@ Of other devices:
             "id" => {
                 looks.ids = Some(arguments.value()?.parse_with(read_ids)?);
                 let wanted = self.wanted.last();
-                if wanted.is_some_and(|wanted| wanted.kind.is_disk) {
+                if wanted.is_some_and(|wanted| wanted.kind.is_disk()) {
                     return Err("--id is not of a disk".into());
                 }
                 return Ok(true);
@@ -206,7 +247,7 @@ Of other devices:
             "serial-number" => {
                 looks.serial = Some(arguments.value()?.parse()?);
                 return match self.wanted.last() {
-                    Some(wanted) if !wanted.kind.is_disk => Ok(true),
+                    Some(wanted) if !wanted.kind.is_disk() => Ok(true),
                     _ => Err("--serial-number is of the device before it, which is no disk".into()),
                 };
             }
@@ -216,7 +257,7 @@ Of other devices:
             return Ok(false);
         }
         let is_disk = match self.wanted.last() {
-            Some(wanted) => wanted.kind.is_disk,
+            Some(wanted) => wanted.kind.is_disk(),
             None => option != "lun",
         };
         if is_disk {
@@ -267,6 +308,15 @@ impl Offered {
             name: device.plugged().to_string(),
             notes: Vec::new(),
             source: Source::Physical(Box::new(device)),
+        }
+    }
+
+    /// What a device that is plugged into this machine is known by.
+    #[must_use]
+    pub fn named(&self) -> Option<Named> {
+        match &self.source {
+            Source::Physical(device) => Some(device.named()),
+            Source::Local(_) | Source::Relay(_) => None,
         }
     }
 

@@ -81,9 +81,9 @@ pub use motions::{Motion, follow_mouse, follow_tablet, motion};
 pub use offer::{Offers, offer};
 pub use origins::{Origin, Origins, Record};
 pub use passthrough::{
-    ClaimError, Disks, DisksError, FindError, HostApi, Nusb, Passthrough, Physical, PhysicalError,
-    PhysicalOptions, PhysicalOptionsError, PluggedDevice, PluggedInterface, Policy, PolicyError,
-    ReadOnly, Requests, Selector, SelectorError, Taken, Usbfs, Way,
+    ClaimError, Disks, DisksError, FindError, HostApi, Named, Nusb, Passthrough, Physical,
+    PhysicalError, PhysicalOptions, PhysicalOptionsError, PluggedDevice, PluggedInterface, Policy,
+    PolicyError, ReadOnly, Requests, Selector, SelectorError, Taken, Usbfs, Way,
 };
 pub use progress::Progress;
 pub use redirect::{Redirected, read_capabilities, redirect};

@@ -6,6 +6,7 @@ mod host_api;
 mod kernel;
 pub(crate) mod machine;
 mod nusb;
+mod options;
 mod physical;
 mod plugged;
 mod policy;
@@ -34,7 +35,8 @@ use change::{Change, ChangeKind, Failure, Stops, answer_to};
 
 pub use host_api::{ClaimError, HostApi};
 pub use nusb::Nusb;
-pub use physical::{Physical, PhysicalError, PhysicalOptions, PhysicalOptionsError, Taken, Way};
+pub use options::{Named, PhysicalOptions, PhysicalOptionsError, Way};
+pub use physical::{Physical, PhysicalError, Taken};
 pub use plugged::{FindError, PluggedDevice, PluggedInterface, Selector, SelectorError};
 pub use policy::{Policy, PolicyError, Requests};
 pub use read_only::{Disks, DisksError, ReadOnly};

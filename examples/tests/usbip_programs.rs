@@ -65,6 +65,21 @@ fn a_bad_command_line_is_refused() {
         ),
         (&["--relay", "tcp:localhost:1"], "missing argument"),
         (&["--relay", "nowhere", "1-1"], "an address is"),
+        (&["--usb", "1-2,nusb,usbfs"], "is said twice"),
+        (
+            &["--watch=1-2", "--watch=1-2,read-only"],
+            "--watch 1-2: it is said already",
+        ),
+        (
+            &["--usb=1-2", "--id=1209:0001"],
+            "--id is of simulated devices, not of --usb",
+        ),
+        (&["--usb=1-2", "--speed=low"], "not of --usb"),
+        (&["--usb=1-2", "--serial-number=A"], "not of --usb"),
+        (
+            &["--speed=low", "--usb=1-2"],
+            "--speed is of simulated devices, and there is none",
+        ),
         (&["--relay", "tcp:localhost:1", "one two"], "bus id"),
     ] {
         fails(SERVER, arguments, 2, words);

@@ -22,8 +22,9 @@ number_offered() {
     sed -n 's/^usbip-server: \(1-[0-9]*\): 1*[0-9.-]* 46f4:0001.*/\1/p' server.err | tail -n 1
 }
 
+# is_offered [NUMBER]: by --watch; where it has gone, again by this name.
 is_offered() {
-    [[ -n $(number_offered) && $(number_offered) != "${1:-}" ]]
+    [[ $(grep "^usbip-server: ${1:-1-[0-9]*}: " server.err | tail -n 1) == *" 46f4:0001"* ]]
 }
 
 # imported: attaches the stick, in the network that runs COMMAND..., and begins to read all of it. Sets port, bus_id and

@@ -100,7 +100,7 @@ wait_until 20 port_free "$port" || fail "port $port is not free"
 ask put_in
 wait_until 20 has_stick || fail "no stick"
 imported
-[[ $number != "$first" ]] || fail "offered as $number again"
+expect_equal "$number" "$first" "the number of a disk that has come back"
 
 note "stopped"
 read_on

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use examples::{
-    Address, DEFAULT_PORT, Devices, Failure, Listener, Network, PhysicalOptions, PluggedDevice,
-    Server, say, signal, watch,
+    Address, DEFAULT_PORT, Devices, Failure, Listener, Named, Network, PhysicalOptions,
+    PluggedDevice, Server, say, signal, watch,
 };
 use lexopt::prelude::*;
 
@@ -33,15 +33,15 @@ Options:
                    may be repeated
   --watch DEVICE[,OPTION]...
                    offer a device of this machine, as by --usb, whenever it is plugged in; VID:PID
-                   is each of its kind
+                   is each of its kind, but for those of --usb
   -h, --help       print this
   -V, --version    print the version
 
 ADDR is tcp:HOST[:PORT], unix:PATH or vsock:CID:PORT. USB/IP knows no passwords: whoever reaches the
 address can use the devices, so listen on tcp:0.0.0.0 only in a network you trust.
 
-Standard output tells the devices and, last, the address. Ctrl-C or SIGTERM ends all connections,
-flushes the disks and ends.
+Standard output tells the devices and, last, the address; those of --watch, which come and go, are
+told on standard error. Ctrl-C or SIGTERM ends all connections, flushes the disks and ends.
 
 Exit status: 0 after that; 1 after a failure of network, device or disk; 2 after a mistake, with
 nothing changed.";
@@ -119,6 +119,7 @@ impl Command {
             })),
             (None, Some(address)) => Place::Connect(address),
         };
+        devices.check()?;
         if devices.wanted.is_empty() && watched.is_empty() {
             return Err("no device: say what to offer, such as --disk disk.img".into());
         }
@@ -146,27 +147,36 @@ impl Command {
 
 fn serve(options: &Options) -> Result<(), Failure> {
     let server = Server::new(note).map_err(Failure::failed)?;
-    let mut names = Vec::new();
+    let (mut lines, mut named) = (Vec::new(), Vec::<Named>::new());
     for (number, wanted) in (1..).zip(&options.devices.wanted) {
         let offered = wanted.open()?;
         let name = offered.name.clone();
+        if let Some(device) = offered.named() {
+            if named.iter().any(|before| before.is(&device)) {
+                let device = device.selector();
+                return Err(Failure::Mistake(format!(
+                    "--usb {device}: is offered already"
+                )));
+            }
+            named.push(device);
+        }
         for line in &offered.notes {
             note(line);
         }
-        names.push(format!("{}: {name}", server.offer(offered, number)?));
+        lines.push(format!("{}: {name}", server.offer(offered, number)?));
     }
     let stopped = server.clone();
     signal::on_first_signal(move || stopped.stop())
         .map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     if !options.watched.is_empty() {
-        let first = u16::try_from(names.len() + 1).map_err(Failure::failed)?;
-        watch(&server, options.watched.clone(), first).map_err(Failure::failed)?;
+        let first = u16::try_from(lines.len() + 1).map_err(Failure::failed)?;
+        watch(&server, options.watched.clone(), named, first)?;
     }
     let result = match &options.place {
-        Place::Listen(address) => listen(&server, &names, address, &options.allowed),
+        Place::Listen(address) => listen(&server, lines, address, &options.allowed),
         Place::Connect(address) => {
-            names.push(format!("connecting to {address}"));
-            say(names.join("\n")).map(|()| server.dial(address))
+            lines.push(format!("connecting to {address}"));
+            say(lines.join("\n")).map(|()| server.dial(address))
         }
     };
     let flushed = server.end();
@@ -193,14 +203,15 @@ fn list() -> Result<(), Failure> {
 
 fn listen(
     server: &Server,
-    names: &[String],
+    mut lines: Vec<String>,
     address: &Address,
     allowed: &[Network],
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::Failed(format!("{address}: {error}"));
     let listener = Listener::bind(address).map_err(failed)?;
     let address = listener.address().map_err(failed)?;
-    say(format_args!("{}\nlistening on {address}", names.join("\n")))?;
+    lines.push(format!("listening on {address}"));
+    say(lines.join("\n"))?;
     server.listen(&listener, allowed).map_err(failed)
 }
 

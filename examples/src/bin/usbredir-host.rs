@@ -114,6 +114,7 @@ impl Command {
             (None, Some(address)) => Place::Connect(address),
             _ => return Err("one of --connect and --listen is needed".into()),
         };
+        devices.check()?;
         let device = match devices.wanted.pop() {
             Some(wanted) if devices.wanted.is_empty() && is_given(wanted.kind) => wanted,
             Some(wanted) if devices.wanted.is_empty() => {

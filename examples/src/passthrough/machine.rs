@@ -1,6 +1,7 @@
 //! Where Linux tells of the USB devices of this machine.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::plugged::{FindError, PluggedDevice, Selector};
@@ -9,7 +10,7 @@ use super::uses::Uses;
 /// The file systems by which the kernel tells.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
-    pub(super) sysfs: PathBuf,
+    pub(crate) sysfs: PathBuf,
     pub(super) proc: PathBuf,
 }
 
@@ -28,10 +29,20 @@ impl Machine {
     /// # Errors
     /// The machine has no USB, or sysfs is not mounted.
     pub(crate) fn devices(&self) -> Result<Vec<PluggedDevice>, FindError> {
+        let mut devices = self.all()?;
+        devices.retain(|device| !device.is_hub);
+        Ok(devices)
+    }
+
+    /// All that are plugged in, and the hubs.
+    fn all(&self) -> Result<Vec<PluggedDevice>, FindError> {
         let folder = self.sysfs.join("bus/usb/devices");
-        let entries = fs::read_dir(&folder).map_err(|error| FindError::Unreadable {
-            path: folder,
-            error,
+        let entries = fs::read_dir(&folder).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => FindError::NoUsb(folder.clone()),
+            _ => FindError::Unreadable {
+                path: folder.clone(),
+                error,
+            },
         })?;
         let uses = Uses::read(self);
         let paths = entries.flatten().map(|entry| entry.path());
@@ -48,8 +59,14 @@ impl Machine {
     /// # Errors
     /// None is, or several are.
     pub(super) fn find(&self, selector: &Selector) -> Result<PluggedDevice, FindError> {
-        let all = self.devices()?.into_iter();
-        one_of(all.filter(|device| selector.fits(device)), selector)
+        let mut all = self.all()?;
+        all.retain(|device| selector.describes(device));
+        let is_meant = |device: &PluggedDevice| !device.is_hub && selector.fits(device);
+        let (meant, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_meant);
+        match others.first() {
+            Some(other) if meant.is_empty() => Err(FindError::not_given(other, selector)),
+            _ => one_of(meant.into_iter(), selector),
+        }
     }
 }
 

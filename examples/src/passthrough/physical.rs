@@ -1,9 +1,7 @@
 //! A device of this machine, offered to others.
 
-use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
-use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,69 +14,12 @@ use usbip_proto::{BusId, ProtocolError};
 
 use super::machine::{Machine, one_of};
 use super::nusb::Nusb;
-use super::plugged::{FindError, PluggedDevice, Selector};
-use super::policy::Requests;
+use super::options::{Named, PhysicalOptions, Way};
+use super::plugged::{FindError, PluggedDevice};
 use super::read_only::{Disks, DisksError, ReadOnly};
-use super::{ClaimError, HostApi, Passthrough, Policy, Usbfs};
+use super::{ClaimError, HostApi, Passthrough, Usbfs};
 use crate::server::Device;
 use crate::{Local, Sleeper, Stop, Stream, StreamError, run, signal};
-
-/// How a device is to be offered: `DEVICE[,OPTION]...`. DEVICE is a [`Selector`]. OPTION is `nusb`
-/// or `usbfs`, the way to the device; `keep-configuration`; `read-only`, a disk that cannot be
-/// written; `requests=TYPE:REQUEST+...`, the only class and vendor requests that are let through; or
-/// `force`, although this machine uses it.
-///
-/// ```
-/// use examples::PhysicalOptions;
-/// let options: PhysicalOptions = "1-2,keep-configuration,requests=21:0a+a1:*".parse().unwrap();
-/// assert_eq!(options.selector.to_string(), "1-2");
-/// let error = "1-2,quickly".parse::<PhysicalOptions>().unwrap_err();
-/// assert!(error.to_string().contains("\"quickly\""));
-/// ```
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct PhysicalOptions {
-    /// Which device.
-    pub selector: Selector,
-    /// What may be asked of it.
-    pub policy: Policy,
-    /// The way to it; by itself [`Way::Usbfs`] for devices with isochronous endpoints or streams.
-    pub way: Option<Way>,
-    /// Whether its disks cannot be written; see [`ReadOnly`].
-    pub read_only: bool,
-    /// Whether it is offered although this machine uses it.
-    pub force: bool,
-}
-
-impl PhysicalOptions {
-    /// What the help of a program says of them.
-    pub const HELP: &str = "
-DEVICE is BUSID, as list shows it, or VID:PID[:SERIAL]. It leaves its driver while somebody uses it,
-and goes back afterwards. OPTION is
-  nusb, usbfs            the way to it [default: usbfs for isochronous endpoints and
-                         streams, else nusb]
-  keep-configuration     another configuration cannot be selected
-  read-only              a disk that cannot be written: other commands do not reach it, nor do
-                         other requests than those of disks
-  requests=TYPE:REQUEST+...
-                         the only class and vendor requests that are let through, such as
-                         21:0a+a1:*
-  force                  although this machine uses it, such as a disk that is mounted";
-}
-
-/// The way to a device.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
-    /// The crate `nusb`: everything but isochronous transfers and streams.
-    Nusb,
-    /// Linux's usbfs.
-    Usbfs,
-}
-
-/// A text that says of no device how it is to be offered.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("{0}")]
-pub struct PhysicalOptionsError(String);
 
 /// Why a device cannot be used.
 #[derive(Debug, Error)]
@@ -145,53 +86,6 @@ fn remedy(error: &io::Error) -> &'static str {
             ": root may, or whom a udev rule lets (docs/passthrough.md)"
         }
         _ => "",
-    }
-}
-
-impl FromStr for PhysicalOptions {
-    type Err = PhysicalOptionsError;
-
-    fn from_str(text: &str) -> Result<Self, PhysicalOptionsError> {
-        let error = |error: &dyn fmt::Display| PhysicalOptionsError(error.to_string());
-        let mut parts = text.split(',');
-        let selector = parts.next().unwrap_or_default();
-        let mut options = Self {
-            selector: selector.parse().map_err(|wrong| error(&wrong))?,
-            policy: Policy::default(),
-            way: None,
-            read_only: false,
-            force: false,
-        };
-        let mut only = None;
-        for part in parts {
-            match part.split_once('=') {
-                None if part == "force" => options.force = true,
-                None if part == "read-only" => options.read_only = true,
-                None if part == "nusb" => options.way = Some(Way::Nusb),
-                None if part == "usbfs" => options.way = Some(Way::Usbfs),
-                None if part == "keep-configuration" => {
-                    options.policy = options.policy.keeping_configuration();
-                }
-                Some(("requests", requests)) => {
-                    let requests = requests.parse().map_err(|wrong| error(&wrong))?;
-                    only = Some(requests);
-                }
-                _ => {
-                    return Err(PhysicalOptionsError(format!(
-                        "{part:?} is no option: expected nusb, usbfs, keep-configuration, \
-                         read-only, requests=TYPE:REQUEST+... or force"
-                    )));
-                }
-            }
-        }
-        if options.read_only {
-            options.policy = options.policy.keeping_configuration();
-            only = only.or_else(|| Some(Requests::of_disks()));
-        }
-        if let Some(only) = only {
-            options.policy = options.policy.only(only);
-        }
-        Ok(options)
     }
 }
 
@@ -270,6 +164,15 @@ impl Physical {
     #[must_use]
     pub const fn plugged(&self) -> &PluggedDevice {
         &self.found
+    }
+
+    /// What it is known by, and how it was asked for.
+    #[must_use]
+    pub fn named(&self) -> Named {
+        Named {
+            selector: self.options.selector.clone(),
+            found: self.found.clone(),
+        }
     }
 
     /// What it says of itself to those it is offered to.

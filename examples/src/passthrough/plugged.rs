@@ -1,7 +1,7 @@
 //! The USB devices of this machine, as sysfs tells of them.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub struct PluggedDevice {
     pub uses: Vec<String>,
     /// Whether it is a device of a USB/IP server, behind `vhci_hcd`.
     pub is_imported: bool,
+    /// Whether it is a hub, which is not given to others.
+    pub is_hub: bool,
     /// The number of its bus, and its own on that bus.
     pub address: (u16, u16),
 }
@@ -87,9 +89,26 @@ pub struct SelectorError(String);
 /// Why a device cannot be had.
 #[derive(Debug, Error)]
 pub enum FindError {
+    /// There is no USB, or none that is told of.
+    #[error("this machine has no USB: there is no {}", .0.display())]
+    NoUsb(PathBuf),
     /// It is not plugged in.
     #[error("there is no USB device {0}")]
     Missing(Selector),
+    /// It is a hub.
+    #[error("{bus_id} is a hub, which is not given to others: say which device behind it")]
+    Hub {
+        /// Where.
+        bus_id: BusId,
+    },
+    /// It is not meant by its numbers.
+    #[error("{selector} is a device of a USB/IP server: it can be had by its bus id, {bus_id}")]
+    Imported {
+        /// What was asked for.
+        selector: Selector,
+        /// Where the one is that it would fit.
+        bus_id: BusId,
+    },
     /// There are several.
     #[error("{selector} are {}: say which by its bus id", bus_ids(.found))]
     Ambiguous {
@@ -106,6 +125,18 @@ pub enum FindError {
         /// Why.
         error: io::Error,
     },
+}
+
+impl FindError {
+    /// Of a device that a selector describes and does not mean.
+    pub(super) fn not_given(device: &PluggedDevice, selector: &Selector) -> Self {
+        let (bus_id, selector) = (device.bus_id, selector.clone());
+        if device.is_hub {
+            Self::Hub { bus_id }
+        } else {
+            Self::Imported { selector, bus_id }
+        }
+    }
 }
 
 fn bus_ids(found: &[BusId]) -> String {
@@ -178,7 +209,8 @@ impl fmt::Display for PluggedDevice {
         let (bus_id, vendor, product) = (self.bus_id, self.vendor_id, self.product_id);
         write!(f, "{bus_id} {vendor:04x}:{product:04x}")?;
         if !self.name.is_empty() {
-            write!(f, " {}", self.name.escape_debug())?;
+            f.write_str(" ")?;
+            write_name(f, &self.name)?;
         }
         let drivers: BTreeSet<_> = self
             .interfaces
@@ -193,10 +225,29 @@ impl fmt::Display for PluggedDevice {
     }
 }
 
+/// A name that a device gives itself, in one line and without what a terminal would obey.
+fn write_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    for letter in name.chars() {
+        match letter {
+            '\'' | '"' => f.write_char(letter)?,
+            _ => write!(f, "{}", letter.escape_debug())?,
+        }
+    }
+    Ok(())
+}
+
 impl Selector {
     /// Whether it means this device.
     #[must_use]
     pub fn fits(&self, device: &PluggedDevice) -> bool {
+        match self {
+            Self::BusId(_) => self.describes(device),
+            Self::Product { .. } => self.describes(device) && !device.is_imported,
+        }
+    }
+
+    /// Whether what it says is true of this device, whether it is meant or not.
+    pub(super) fn describes(&self, device: &PluggedDevice) -> bool {
         match self {
             Self::BusId(bus_id) => *bus_id == device.bus_id,
             Self::Product {
@@ -206,7 +257,6 @@ impl Selector {
             } => {
                 *vendor == device.vendor_id
                     && *product == device.product_id
-                    && !device.is_imported
                     && (serial.is_none() || *serial == device.serial)
             }
         }
@@ -264,7 +314,7 @@ fn number(digits: &str) -> Option<u16> {
 const HUB: u8 = 9;
 
 impl PluggedDevice {
-    /// Reads a folder of sysfs. `None`: it is none of a device, or of a hub.
+    /// Reads a folder of sysfs. `None`: it is none of a device.
     pub(super) fn read(path: &Path, uses: &Uses) -> Option<Self> {
         let number = |name| attribute(path, name)?.parse().ok();
         let address = || Some((number("busnum")?, number("devnum")?));
@@ -276,9 +326,7 @@ impl PluggedDevice {
         let speed = speed(&attribute(path, "speed")?)?;
         let descriptors = descriptors(&bytes, speed);
         let device = descriptors.device().ok()?;
-        if device.class().class == HUB {
-            return None;
-        }
+        let is_hub = device.class().class == HUB;
         let (vendor_id, product_id) = (device.vendor_id(), device.product_id());
         let names = ["manufacturer", "product"].map(|name| attribute(path, name));
         let configuration = attribute(path, "bConfigurationValue");
@@ -293,7 +341,9 @@ impl PluggedDevice {
                 .unwrap_or(0),
             interfaces: interfaces(path),
             holder: driver(path).filter(|driver| driver == HOLDER),
-            uses: uses.of(path),
+            // All below a hub is of other devices.
+            uses: if is_hub { Vec::new() } else { uses.of(path) },
+            is_hub,
             is_imported: place.to_string_lossy().contains("/vhci_hcd."),
             address: before,
             descriptors,
@@ -395,7 +445,49 @@ mod tests {
         let mut machine = folder.machine();
         machine.sysfs.push("bus");
         let error = machine.devices().unwrap_err().to_string();
+        assert!(
+            error.starts_with("this machine has no USB: there is no "),
+            "{error}"
+        );
+        assert!(error.ends_with("/sys/bus/bus/usb/devices"), "{error}");
+        folder.write("sys/bus/bus/usb/devices", "");
+        let error = machine.devices().unwrap_err().to_string();
         assert!(error.contains("sys/bus/bus/usb/devices: "), "{error}");
+    }
+
+    #[test]
+    fn a_hub_is_not_given() {
+        let folder = Folder::new("hub");
+        folder.plug(&Plug::new("1-1", (0x0bda, 0x5411)));
+        let place = "sys/bus/usb/devices/1-1/descriptors";
+        let file = folder
+            .machine()
+            .sysfs
+            .join("bus/usb/devices/1-1/descriptors");
+        let mut bytes = fs::read(file).unwrap();
+        bytes[4] = HUB;
+        folder.write(place, bytes);
+        assert_eq!(folder.machine().devices().unwrap().len(), 0);
+        for selector in ["1-1", "0bda:5411"] {
+            assert_eq!(
+                find(&folder, selector).unwrap_err(),
+                "1-1 is a hub, which is not given to others: say which device behind it"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_shown_as_it_is_but_for_what_a_terminal_obeys() {
+        let folder = Folder::new("name");
+        folder.plug(&Plug::new("1-1", (0x46f4, 1)));
+        folder.write(
+            "sys/bus/usb/devices/1-1/product",
+            "Dave's Disk 2.5\" \u{1b}[2J\n",
+        );
+        assert_eq!(
+            folder.machine().devices().unwrap()[0].to_string(),
+            "1-1 46f4:0001 Dave's Disk 2.5\" \\u{1b}[2J"
+        );
     }
 
     /// It may be what this machine offers itself.
@@ -417,6 +509,12 @@ mod tests {
             folder.write(&format!("{far}/3-1/{file}"), fs::read(from).unwrap());
         }
         assert_eq!(find(&folder, "46f4:0001").unwrap(), "1-1");
+        assert_eq!(find(&folder, "3-1").unwrap(), "3-1");
+        folder.unplug("1-1");
+        assert_eq!(
+            find(&folder, "46f4:0001").unwrap_err(),
+            "46f4:0001 is a device of a USB/IP server: it can be had by its bus id, 3-1"
+        );
         assert_eq!(find(&folder, "3-1").unwrap(), "3-1");
     }
 

@@ -83,6 +83,14 @@ impl Requests {
         Self(vec![(0x21, Some(0xff)), (0xa1, Some(0xfe))])
     }
 
+    /// These and others.
+    #[must_use]
+    pub fn and(mut self, others: Option<Self>) -> Self {
+        self.0
+            .extend(others.into_iter().flat_map(|others| others.0));
+        self
+    }
+
     fn has(&self, setup: SetupPacket) -> bool {
         let names = |kind: RequestType| {
             let mut ours = self.0.iter();
