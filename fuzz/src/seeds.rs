@@ -62,12 +62,6 @@ pub fn all() -> Vec<Seed> {
         .for_each(|string| flat.extend(&string.descriptor));
     let mut superspeed = fast.configurations[0].to_vec();
     superspeed.extend(fast.bos.iter().flatten());
-    let unlinked = [
-        &msc[2][..],
-        &unlink(0x100, &msc[2]),
-        &unlink(0x101, &msc[0]),
-    ]
-    .concat();
     let list = [
         &[0x01, 0x11, 0x00, 0x05, 0, 0, 0, 0, 0, 0, 0, 1][..],
         &record(2),
@@ -132,7 +126,12 @@ pub fn all() -> Vec<Seed> {
             "isochronous",
             join(&[], &zero[12..].concat()),
         ),
-        seed("usbip_server", "unlink", join(&[], &unlinked)),
+        seed("usbip_server", "unlink", join(&[], &unlinked(&msc))),
+        seed(
+            "usbip_server",
+            "unlink-early",
+            join(&[], &unlinked_early(&msc)),
+        ),
         seed("vhci_status", "one-controller", STATUS.into()),
         seed(
             "vhci_status",
@@ -365,6 +364,18 @@ fn isochronous_reply() -> Vec<u8> {
         packet.put(&mut bytes);
     }
     bytes
+}
+
+/// One that is out, and one that is not.
+fn unlinked(msc: &[Vec<u8>]) -> Vec<u8> {
+    let [unlink_out, unlink_unknown] = [unlink(0x100, &msc[2]), unlink(0x101, &msc[0])];
+    [&msc[2][..], &unlink_out, &unlink_unknown].concat()
+}
+
+/// Before what they unlink: one comes, the other is passed.
+fn unlinked_early(msc: &[Vec<u8>]) -> Vec<u8> {
+    let [comes, passed] = [unlink(0x100, &msc[3]), unlink(0x101, &msc[4])];
+    [&msc[2][..], &comes, &passed, &msc[3], &msc[5]].concat()
 }
 
 fn unlink(seqnum: u32, target: &[u8]) -> Vec<u8> {

@@ -2,20 +2,23 @@
 //! likes as it likes.
 //!
 //! Invariants: every request in front of the end is answered exactly once; no RET_SUBMIT comes
-//! after the RET_UNLINK of the same request; replies are well formed and carry the device's bytes;
-//! what is in flight, queued and reserved stays within the limits; `receive` takes whole messages,
-//! and either tells something or wants something; an error is sticky; the last event is one reset.
+//! after the RET_UNLINK of the same request; what was unlinked before it came is answered when it
+//! comes, and the device never sees it; replies are well formed and carry the device's bytes; what
+//! is in flight, queued and reserved stays within the limits; `receive` takes whole messages, and
+//! either tells something or wants something; an error is sticky; the last event is one reset.
+
+mod client;
 
 use bytes::Buf;
 use testkit::Decisions;
 use usb_descriptors::Speed;
 use usb_transfer::{
-    Completion, Frontend, HostEvent, IsoPacket, Kind, Payload, Status, Step, Transfer, TransferId,
-    Wants, Wire,
+    Completion, Frontend, HostEvent, Kind, Payload, Status, Step, Transfer, TransferId, Wants, Wire,
 };
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits, ProtocolError};
 
+use self::client::Client;
 use crate::socket::Socket;
 use crate::urb::{self, HEADER, Header, PACKET, Packet};
 use crate::{choices, split};
@@ -35,9 +38,10 @@ const MAX_MESSAGE: usize = HEADER + MAX_TRANSFER as usize + MAX_PACKETS as usize
 /// for 64 KiB of short ones, and may hold a message before and behind that; where it has to grow,
 /// it doubles.
 const MAX_ROOM: usize = 2 * ((64 << 10) + 2 * MAX_MESSAGE);
-/// What all replies to requests in flight, with those to their unlinks, can take.
+/// What all replies to requests in flight, with those to their unlinks and to unlinks that wait, can
+/// take.
 const MAX_REPLIES: usize =
-    MAX_IN_FLIGHT_BYTES as usize + MAX_IN_FLIGHT * (2 * HEADER + MAX_PACKETS as usize * PACKET);
+    MAX_IN_FLIGHT_BYTES as usize + MAX_IN_FLIGHT * (3 * HEADER + MAX_PACKETS as usize * PACKET);
 
 /// Runs the target: choices steer the client, the device and the socket; the bytes after them are
 /// the client's own.
@@ -54,6 +58,8 @@ struct Run<'a> {
     socket: Socket,
     /// The number of the client's next request that is composed.
     next_seqnum: u32,
+    /// Requests that are numbered and not sent yet: unlinks overtake them.
+    unsent: Vec<u8>,
     client: Client,
     /// Transfers that are out at the device.
     device: Vec<Transfer>,
@@ -82,6 +88,7 @@ impl<'a> Run<'a> {
             session: Session::new(DeviceId::from_u32(DEVICE), Speed::High, limits),
             socket: Socket::new(MAX_ROOM),
             next_seqnum: 1,
+            unsent: Vec::new(),
             client: Client::default(),
             device: Vec::new(),
             cancelled: Vec::new(),
@@ -97,6 +104,7 @@ impl<'a> Run<'a> {
         while !self.decisions.is_empty() {
             self.step();
         }
+        self.socket.incoming.extend(self.unsent.drain(..));
         self.socket.incoming.extend(self.stream);
         self.settle();
         // A careful end completes all first, another does not.
@@ -250,7 +258,10 @@ impl<'a> Run<'a> {
             };
             packet.put(&mut message);
         }
-        self.socket.incoming.extend(message);
+        self.unsent.extend(message);
+        if !choices::rarely(&mut self.decisions, 4) {
+            self.socket.incoming.extend(self.unsent.drain(..));
+        }
     }
 
     fn compose_unlink(&mut self) {
@@ -383,6 +394,7 @@ impl<'a> Run<'a> {
             }
             HostEvent::Reset => {
                 self.last_resets += usize::from(self.over);
+                self.client.told_reset();
                 assert!(
                     self.over || self.client.asked_for_reset(),
                     "a reset nobody asked for"
@@ -429,274 +441,5 @@ impl<'a> Run<'a> {
                 "a second completion is ignored"
             );
         }
-    }
-}
-
-/// What the client knows: which requests it made, and which were answered.
-#[derive(Default)]
-struct Client {
-    requests: Vec<Request>,
-    unlinks: Vec<Unlink>,
-    /// Whether the latest message was an unlink.
-    latest_is_unlink: bool,
-    inbox: Vec<u8>,
-    replies: usize,
-}
-
-struct Request {
-    header: Header,
-    payload: Vec<u8>,
-    packets: Vec<Packet>,
-    /// The transfer it became.
-    id: Option<TransferId>,
-    /// The device is done with it.
-    completed: bool,
-    /// A reply came, or the reply to its unlink.
-    answered: bool,
-    /// It may have been broken, so that no reply has to come.
-    doubtful: bool,
-}
-
-struct Unlink {
-    seqnum: u32,
-    /// Among the requests.
-    target: Option<usize>,
-    answered: bool,
-    doubtful: bool,
-}
-
-impl Client {
-    /// Notes what the server has taken, and gives how many bytes are left over.
-    fn sent(&mut self, mut bytes: &[u8], certain: bool) -> usize {
-        while let Some(header) = Header::read(bytes) {
-            let doubtful = !certain;
-            let mut rest = &bytes[HEADER..];
-            match header.command {
-                urb::CMD_SUBMIT => {
-                    let length = match header.direction {
-                        urb::OUT => usize::try_from(header.length).unwrap_or(0),
-                        _ => 0,
-                    };
-                    let packets = header.packet_count().saturating_mul(PACKET);
-                    if rest.len() < length.saturating_add(packets) {
-                        break;
-                    }
-                    let payload = rest[..length].to_vec();
-                    let packets = Packet::read_all(&rest[length..length + packets]);
-                    rest = &rest[length + packets.len() * PACKET..];
-                    self.requests.push(Request {
-                        header,
-                        payload,
-                        packets,
-                        id: None,
-                        completed: false,
-                        answered: false,
-                        doubtful,
-                    });
-                }
-                urb::CMD_UNLINK => {
-                    let target = |request: &Request| request.header.seqnum == header.word;
-                    self.unlinks.push(Unlink {
-                        seqnum: header.seqnum,
-                        target: self.requests.iter().rposition(target),
-                        answered: false,
-                        doubtful,
-                    });
-                }
-                _ => break,
-            }
-            self.latest_is_unlink = header.command == urb::CMD_UNLINK;
-            bytes = rest;
-        }
-        bytes.len()
-    }
-
-    /// The latest request became this transfer.
-    fn submitted(&mut self, transfer: &Transfer) {
-        assert!(!self.latest_is_unlink, "a transfer comes of a request");
-        let latest = self.requests.iter().rposition(|request| !request.doubtful);
-        let request = &mut self.requests[latest.expect("a transfer comes of a request")];
-        assert_eq!(request.id.replace(transfer.id), None, "one transfer each");
-        let header = request.header;
-        assert!(transfer.is_consistent(), "{transfer:?}");
-        assert_eq!(u32::from(transfer.endpoint.number()), header.endpoint);
-        assert_eq!(transfer.payload.direction(), transfer.endpoint.direction());
-        assert!(header.length >= 0 && header.length as u32 <= MAX_TRANSFER);
-        assert_eq!(transfer.payload.len(), header.length as usize);
-        match &transfer.payload {
-            Payload::Out(data) => assert_eq!(data[..], request.payload[..]),
-            Payload::In { .. } => assert_eq!(header.direction, urb::IN),
-        }
-        match &transfer.kind {
-            Kind::Control(setup) => {
-                assert_eq!(header.endpoint, 0);
-                assert_eq!(setup.to_bytes(), header.setup);
-            }
-            Kind::Data { stream } => {
-                assert!(header.endpoint != 0 && request.packets.is_empty());
-                assert_eq!(*stream, None);
-            }
-            Kind::Isochronous(packets) => {
-                let asked = request.packets.iter();
-                let asked = asked.map(|packet| IsoPacket::new(packet.offset, packet.length));
-                assert!(packets.iter().copied().eq(asked), "{packets:?}");
-                let ends = packets
-                    .iter()
-                    .map(|each| u64::from(each.offset) + u64::from(each.length));
-                assert!(
-                    ends.max() <= Some(header.length as u64),
-                    "packets lie in the buffer"
-                );
-            }
-        }
-    }
-
-    /// The transfer that the latest unlink is about.
-    fn unlink_target(&self) -> Option<TransferId> {
-        self.requests[self
-            .unlinks
-            .last()
-            .filter(|_| self.latest_is_unlink)?
-            .target?]
-            .id
-    }
-
-    fn asked_for_reset(&self) -> bool {
-        let latest = self.requests.last().filter(|_| !self.latest_is_unlink);
-        latest.is_some_and(|request| {
-            request.header.endpoint == 0 && request.header.setup[..4] == [0x23, 3, 4, 0]
-        })
-    }
-
-    fn completed(&mut self, id: TransferId) {
-        let mut requests = self.requests.iter_mut();
-        let request = requests.find(|request| request.id == Some(id));
-        let request = request.expect("a transfer comes of a request");
-        request.completed = true;
-    }
-
-    /// Reads the replies that have come.
-    fn read(&mut self) {
-        let mut at = 0;
-        while let Some(header) = Header::read(&self.inbox[at..]) {
-            let body = &self.inbox[at + HEADER..];
-            let length = match header.command {
-                urb::RET_SUBMIT => {
-                    let Some(length) = self
-                        .requests
-                        .iter_mut()
-                        .find(|each| each.header.seqnum == header.seqnum && !each.answered)
-                        .expect("a reply to a request that waits for one")
-                        .take_reply(&header, body)
-                    else {
-                        break;
-                    };
-                    length
-                }
-                urb::RET_UNLINK => {
-                    self.take_unlink_reply(&header);
-                    0
-                }
-                other => panic!("command {other}"),
-            };
-            assert_eq!(
-                (header.device, header.direction, header.endpoint),
-                (0, 0, 0)
-            );
-            assert_eq!((header.start_frame, header.setup), (0, [0; 8]));
-            at += HEADER + length;
-            self.replies += 1;
-        }
-        self.inbox.drain(..at);
-    }
-
-    fn take_unlink_reply(&mut self, header: &Header) {
-        let mut unlinks = self.unlinks.iter_mut();
-        let unlink = unlinks.find(|each| each.seqnum == header.seqnum && !each.answered);
-        let unlink = unlink.expect("a reply to an unlink that waits for one");
-        unlink.answered = true;
-        assert_eq!((header.length, header.packets, header.interval), (0, 0, 0));
-        match unlink.target.map(|target| &mut self.requests[target]) {
-            Some(request) if !request.answered => {
-                // Unlinked: from here on a RET_SUBMIT would find no request that waits.
-                assert_eq!(header.status(), Status::CANCELLED.errno());
-                assert!(request.completed || request.doubtful);
-                request.answered = true;
-            }
-            _ => assert_eq!(header.status(), 0, "what was answered cannot be unlinked"),
-        }
-    }
-
-    /// In a session without an end.
-    fn check_all_answered(&self) {
-        assert!(self.inbox.is_empty(), "replies are whole");
-        assert!(
-            self.requests.iter().all(|each| each.answered),
-            "a request without reply"
-        );
-        assert!(
-            self.unlinks.iter().all(|each| each.answered),
-            "an unlink without reply"
-        );
-    }
-
-    /// After the end: what was completed before was answered.
-    fn check_the_finished(&self) {
-        assert!(self.inbox.is_empty(), "replies are whole");
-        let mut completed = self.requests.iter().filter(|each| each.completed);
-        assert!(completed.all(|each| each.answered), "a completion got lost");
-        let mut unlinks = self.unlinks.iter().filter(|each| !each.doubtful);
-        let is_due = |unlink: &Unlink| unlink.target.is_none_or(|at| self.requests[at].completed);
-        assert!(
-            unlinks.all(|each| each.answered || !is_due(each)),
-            "an unlink without reply"
-        );
-    }
-}
-
-impl Request {
-    /// Checks a RET_SUBMIT and gives the bytes that follow its header, if they are all there.
-    fn take_reply(&mut self, header: &Header, body: &[u8]) -> Option<usize> {
-        let asked = usize::try_from(self.header.length).expect("it was answered");
-        let actual = usize::try_from(header.length).expect("no negative length");
-        assert!(actual <= asked, "{actual} bytes moved of {asked}");
-        assert_eq!(header.packet_count(), self.packets.len());
-        let is_in = self.header.direction == urb::IN;
-        let payload = if is_in { actual } else { 0 };
-        let length = payload + self.packets.len() * PACKET;
-        let body = body.get(..length)?;
-        if let Some(id) = self.id {
-            assert!(self.completed, "a reply before its completion");
-            let (data, packets) = body.split_at(payload);
-            assert!(
-                data.iter().all(|&byte| byte == id.to_u64() as u8),
-                "another's data"
-            );
-            self.check_packets(header, &Packet::read_all(packets));
-        } else {
-            assert!(actual == 0 || !is_in, "nothing comes without the device");
-        }
-        let short = is_in && self.packets.is_empty() && self.header.word & 1 != 0 && actual < asked;
-        assert!(!short || header.status() != 0, "SHORT_NOT_OK");
-        self.answered = true;
-        Some(length)
-    }
-
-    fn check_packets(&self, header: &Header, packets: &[Packet]) {
-        assert!(
-            packets.iter().all(|each| each.actual <= each.length),
-            "{packets:?}"
-        );
-        // Whatever the device made of them: a client's kernel may copy to where they say.
-        for (asked, packet) in self.packets.iter().zip(packets) {
-            let (offset, length) = (asked.offset, asked.length);
-            assert_eq!((packet.offset, packet.length), (offset, length));
-        }
-        if !packets.is_empty() {
-            let sum: u64 = packets.iter().map(|packet| u64::from(packet.actual)).sum();
-            assert_eq!(sum, header.length as u64, "packets add up");
-        }
-        let failed = packets.iter().filter(|packet| packet.status != 0).count();
-        assert_eq!(failed, header.interval as usize, "packets with an error");
     }
 }

@@ -217,14 +217,14 @@ pub enum ProtocolError {
         /// What it was to be (at most).
         expected: u32,
     },
-    /// The number of a request that is still in flight.
+    /// The number of a request or an unlink that is not answered yet.
     #[error("request {seqnum} is still in flight and was sent again")]
     #[non_exhaustive]
     DuplicateSeqnum {
         /// The number.
         seqnum: u32,
     },
-    /// A second unlink for one request.
+    /// A second unlink for one request, in flight or to come.
     #[error("request {seqnum} unlinks {target}, which is being unlinked already")]
     #[non_exhaustive]
     DuplicateUnlink {
@@ -232,6 +232,17 @@ pub enum ProtocolError {
         seqnum: u32,
         /// The request to be unlinked.
         target: u32,
+    },
+    /// More unlinks of requests that are still to come than requests may be in flight.
+    #[error("request {seqnum} unlinks {target} before it came, limit {limit} such at a time")]
+    #[non_exhaustive]
+    EarlyUnlinks {
+        /// The unlink's number.
+        seqnum: u32,
+        /// The request to be unlinked.
+        target: u32,
+        /// [`Limits::max_in_flight`](crate::Limits::max_in_flight).
+        limit: usize,
     },
     /// A reply to a request that was never made or has been answered.
     #[error("reply to request {seqnum}, which is not in flight")]

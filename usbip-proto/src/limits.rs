@@ -20,7 +20,8 @@ pub struct Limits {
     pub max_transfer: u32,
     /// Transfers in flight at a server; one more is answered with
     /// [`Status::NO_MEMORY`](usb_transfer::Status::NO_MEMORY). Default 1024: drivers keep 1 to
-    /// about 100. A client has as many as its embedder submits.
+    /// about 100. As many unlinks may come before their requests; one more ends the session. A
+    /// client has as many as its embedder submits.
     pub max_in_flight: usize,
     /// Bytes that all transfers in flight carry or ask for, and their lists of isochronous packets;
     /// more is answered in the same way. Default 64 MiB: four of the longest, or 500 of the
@@ -37,7 +38,7 @@ pub struct Limits {
     pub max_iso_packets: u32,
     /// Bytes queued for writing at which a server's session stops reading. Default 1 MiB: more than
     /// a socket buffer takes, so that a fast client is never waited for. The queue can exceed it by
-    /// what is in flight.
+    /// what is in flight, and by the answers to unlinks that waited.
     pub tx_high_water: usize,
     /// Devices that a server may list to a client; more end the handshake. Default 1024: four
     /// times the ports that Debian's vhci_hcd has. They are handed on one by one, not kept.

@@ -95,6 +95,15 @@ fn a_number_in_flight_is_known_in_any_order() {
         server.submit(&read(8));
         assert!(server.event(&read(again)).is_err(), "{again}");
     }
+    // One below what came and went; one above that, but below an unlink that was answered.
+    for seqnum in [5, 15] {
+        let mut server = server();
+        let gone = server.submit(&read(10));
+        let _ = server.event(&unlink(20, 10));
+        server.session.complete(gone.fail(Status::CANCELLED));
+        server.submit(&read(seqnum));
+        assert!(server.event(&read(seqnum)).is_err(), "{seqnum}");
+    }
 }
 
 /// The unlink table of `server::Session`, a row a block.

@@ -342,6 +342,50 @@ fn an_unlink_reaches_the_device_and_its_result_comes_back() {
     assert_eq!((relay.serves.pending(), relay.has.pending()), (0, 0));
 }
 
+/// vhci sends some before the request they name: the far connection hears of neither.
+#[test]
+fn an_unlink_that_comes_first_goes_no_further() {
+    let mut relay = Relay::new(Speed::High);
+    let header = |command: u32, seqnum: u32, direction: u32, word: u32, length: u32| {
+        let words = [
+            command,
+            seqnum,
+            NEAR.to_u32(),
+            direction,
+            1,
+            word,
+            length,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
+        words.map(u32::to_be_bytes).concat()
+    };
+    relay.serves_rx.extend(header(2, 8, 0, 7, 0));
+    relay.settle();
+    assert_eq!(relay.serves.tx().remaining(), 0, "it waits");
+    relay.serves_rx.extend(header(1, 7, 1, 0, 512));
+    assert_eq!(
+        relay.serves.receive(&mut relay.serves_rx).map(|_| ()),
+        Ok(())
+    );
+    let mut reply = BytesMut::new();
+    assert_eq!(carry(&mut relay.serves, &mut reply), 48);
+    assert_eq!(reply[..8], [0, 0, 0, 4, 0, 0, 0, 8]);
+    assert_eq!(reply[20..24], (-104i32).to_be_bytes());
+    relay.settle();
+    assert_eq!(
+        (relay.device.pending.len(), relay.relays.tx().remaining()),
+        (0, 0)
+    );
+    // What comes behind is served.
+    relay.serves_rx.extend(header(1, 9, 1, 0, 512));
+    relay.settle();
+    assert_eq!(relay.device.pending.len(), 1);
+}
+
 #[test]
 fn a_port_reset_reaches_the_device() {
     let mut relay = Relay::new(Speed::High);

@@ -1,4 +1,4 @@
-//! The requests that are out at the function.
+//! The requests that are out at the function, and the numbers that are in use.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -59,10 +59,32 @@ impl Request {
 pub(super) enum Unlinked<'a> {
     /// In flight, and from now on being unlinked.
     Now(&'a Request),
-    /// In flight, and being unlinked already.
+    /// Being unlinked already.
     Before,
-    /// Answered, or never heard of.
+    /// Not here yet: the unlink waits for it.
+    Early,
+    /// Not here yet, and as many unlinks wait as may.
+    TooEarly,
+    /// Answered, or never to come.
     Unknown,
+}
+
+/// What the number of a request that came says.
+#[derive(Debug)]
+pub(super) enum Number {
+    /// A request or an unlink that is not answered has it too.
+    Used,
+    /// None has.
+    Free,
+    /// The unlink of this number came before it.
+    Unlinked(u32),
+}
+
+/// An unlink that came before its target.
+#[derive(Debug)]
+struct EarlyUnlink {
+    seqnum: u32,
+    target: u32,
 }
 
 /// In order of submission, which is the order of ids; mostly they leave in that order too.
@@ -71,9 +93,14 @@ pub(super) struct InFlight {
     requests: VecDeque<Request>,
     /// That all of them carry or ask for.
     bytes: u64,
-    /// No number in use is above it. Clients count up, so that theirs are as a rule, and none need
-    /// be looked for.
+    /// Neither `latest` nor a number in use is above it. Clients count up, so that theirs are as a
+    /// rule, and none need be looked for. While unlinks wait, each request is looked at: nothing is
+    /// above it then.
     highest: u32,
+    /// The latest request's number, in flight or not.
+    latest: Option<u32>,
+    /// In order of arrival. Their targets are later than `latest`, and no two have the same.
+    early: Vec<EarlyUnlink>,
 }
 
 impl InFlight {
@@ -88,9 +115,11 @@ impl InFlight {
     }
 
     pub(super) fn footprint(&self) -> usize {
-        self.requests
-            .capacity()
+        let requests = self.requests.capacity();
+        let early = self.early.capacity();
+        requests
             .saturating_mul(size_of::<Request>())
+            .saturating_add(early.saturating_mul(size_of::<EarlyUnlink>()))
     }
 
     /// Bytes with one more.
@@ -101,7 +130,6 @@ impl InFlight {
     /// `bytes` as [`bytes_with`](Self::bytes_with) says.
     pub(super) fn push(&mut self, request: Request, bytes: u64) {
         self.bytes = bytes;
-        self.highest = self.highest.max(request.seqnum);
         self.requests.push_back(request);
     }
 
@@ -124,31 +152,94 @@ impl InFlight {
         first.filter(|first| first.is_reset).map(|first| first.id)
     }
 
-    /// Notes that the request `target` is unlinked by that of the number `seqnum`.
-    pub(super) fn unlink(&mut self, target: u32, seqnum: u32) -> Unlinked<'_> {
-        let mut requests = self.requests.iter_mut();
-        let Some(request) = requests.find(|request| request.seqnum == target) else {
-            return Unlinked::Unknown;
+    /// Notes that the request `target` is unlinked by that of the number `seqnum`; at most
+    /// `max_early` wait for theirs.
+    pub(super) fn unlink(&mut self, target: u32, seqnum: u32, max_early: usize) -> Unlinked<'_> {
+        let mut requests = self.requests.iter();
+        let Some(at) = requests.position(|request| request.seqnum == target) else {
+            return self.unlink_early(target, seqnum, max_early);
         };
-        if request.unlink.is_some() {
+        match self.requests.get_mut(at) {
+            Some(request) if request.unlink.is_none() => {
+                request.unlink = Some(seqnum);
+                self.highest = self.highest.max(seqnum);
+                Unlinked::Now(request)
+            }
+            _ => Unlinked::Before,
+        }
+    }
+
+    fn unlink_early(&mut self, target: u32, seqnum: u32, max_early: usize) -> Unlinked<'_> {
+        if self.early.iter().any(|early| early.target == target) {
             return Unlinked::Before;
         }
-        request.unlink = Some(seqnum);
-        self.highest = self.highest.max(seqnum);
-        Unlinked::Now(request)
+        // Who counts has numbered it before the unlink, and after all that came.
+        let is_to_come = self.latest.is_none_or(|latest| is_later(target, latest));
+        if !is_to_come || !is_later(seqnum, target) {
+            return Unlinked::Unknown;
+        }
+        if self.early.len() >= max_early {
+            return Unlinked::TooEarly;
+        }
+        self.early.push(EarlyUnlink { seqnum, target });
+        self.highest = u32::MAX;
+        Unlinked::Early
     }
 
-    /// Whether a request, or one to unlink, has this number.
+    /// Whether a request's number is above all before it, as most are, and no unlink waits: it is
+    /// noted then. Otherwise [`arrived`](Self::arrived) notes it.
     #[inline(always)]
-    pub(super) fn has_seqnum(&mut self, seqnum: u32) -> bool {
-        !self.requests.is_empty() && seqnum <= self.highest && self.is_used(seqnum)
+    pub(super) fn follows(&mut self, seqnum: u32) -> bool {
+        let follows = seqnum > self.highest;
+        if follows {
+            self.highest = seqnum;
+            self.latest = Some(seqnum);
+        }
+        follows
     }
 
-    /// Looks through them all; if it is none of theirs, the numbers may have come round, and the
-    /// highest may have gone.
+    /// Notes the number of a request, if it is free, and tells `passed` the unlinks whose target
+    /// cannot come any more.
     #[inline(never)]
-    fn is_used(&mut self, seqnum: u32) -> bool {
-        let mut highest = 0;
+    pub(super) fn arrived(&mut self, seqnum: u32, passed: impl FnMut(u32)) -> Number {
+        if self.requests.is_empty() && self.early.is_empty() {
+            self.highest = self.latest.unwrap_or(0);
+        } else if self.is_used(seqnum) {
+            return Number::Used;
+        }
+        let is_latest = |latest| seqnum > latest || is_later(seqnum, latest);
+        if !self.latest.is_none_or(is_latest) {
+            return Number::Free;
+        }
+        self.latest = Some(seqnum);
+        self.highest = self.highest.max(seqnum);
+        if self.early.is_empty() {
+            return Number::Free;
+        }
+        self.pass(seqnum, passed)
+            .map_or(Number::Free, Number::Unlinked)
+    }
+
+    /// Takes out the unlinks that wait no longer, and gives that of this number's request.
+    #[cold]
+    fn pass(&mut self, seqnum: u32, mut passed: impl FnMut(u32)) -> Option<u32> {
+        let mut unlink = None;
+        self.early.retain(|early| {
+            let waits = is_later(early.target, seqnum);
+            if early.target == seqnum {
+                unlink = Some(early.seqnum);
+            } else if !waits {
+                passed(early.seqnum);
+            }
+            waits
+        });
+        unlink
+    }
+
+    /// Whether a request or an unlink that is not answered has this number. Looks through them all;
+    /// if it is none of theirs, the numbers may have come round, and the highest may have gone.
+    pub(super) fn is_used(&mut self, seqnum: u32) -> bool {
+        let mut highest = self.latest.unwrap_or(0);
         for request in &self.requests {
             for used in core::iter::once(request.seqnum).chain(request.unlink) {
                 if used == seqnum {
@@ -157,9 +248,16 @@ impl InFlight {
                 highest = highest.max(used);
             }
         }
-        self.highest = highest;
-        false
+        if self.early.is_empty() {
+            self.highest = highest;
+        }
+        self.early.iter().any(|early| early.seqnum == seqnum)
     }
+}
+
+/// Whether a number comes after another, which may be round the end.
+fn is_later(seqnum: u32, other: u32) -> bool {
+    (1..1 << 31).contains(&seqnum.wrapping_sub(other))
 }
 
 /// Lists of packets that are used again, so that an isochronous stream allocates nothing.

@@ -8,7 +8,7 @@ use usb_transfer::{
     Transfer, TransferIds, TxQueue, Wire,
 };
 
-use super::in_flight::{InFlight, Request, SpareLists, Unlinked};
+use super::in_flight::{InFlight, Number, Request, SpareLists, Unlinked};
 use super::submit::{HostRequest, Submit};
 use crate::session::{self, End, Io, Message};
 use crate::wire::urb::{self, Header};
@@ -28,11 +28,24 @@ use crate::{DeviceId, Limits, ProtocolError};
 /// |---|---|---|
 /// | in flight | [`Status::CANCELLED`] | RET_UNLINK −ECONNRESET |
 /// | in flight | anything else: it finished meanwhile | RET_SUBMIT with its data, then RET_UNLINK 0 |
-/// | in flight, already being unlinked | – | [`ProtocolError::DuplicateUnlink`] |
-/// | already answered, or never heard of | – | RET_UNLINK 0 |
+/// | still to come | the function never sees it | RET_UNLINK −ECONNRESET when it comes, 0 when a later request does |
+/// | already being unlinked, in flight or to come | – | [`ProtocolError::DuplicateUnlink`] |
+/// | already answered, or never to come | – | RET_UNLINK 0 |
 ///
 /// (A second unlink could not be answered with 0 at once, as the kernel's server does: a RET_SUBMIT
-/// may follow yet.)
+/// may follow yet. The kernel's server answers an unlink with 0, too, whose target is still to come:
+/// vhci, which sends what it has to unlink before what was submitted meanwhile
+/// (`drivers/usb/usbip/vhci_tx.c`, `vhci_tx_loop`), may give the request back then, and drops the
+/// device over the RET_SUBMIT.)
+///
+/// A request is to come if its number lies between that of the latest request and that of the
+/// unlink, as numbers go round; the first unlinks of a session may name any before their own. So a
+/// client that counts both up, as vhci does, waits for no answer in vain: what it has sent does not lie
+/// there, and what it has not is passed by its next request. Nor does one wait whose numbers lie less
+/// than 2³¹ apart, in whatever order, if it unlinks only what it has sent. Who takes numbers at random
+/// from all 2³², or unlinks what it never sends, may wait until a later request comes; the session
+/// goes on meanwhile. As many wait as requests may be in flight
+/// ([`ProtocolError::EarlyUnlinks`]), and none is answered after the end.
 ///
 /// A port reset is a request like others, but the function sees [`HostEvent::Reset`]. It is
 /// answered when all requests before it are.
@@ -103,17 +116,42 @@ impl Session {
     }
 
     fn unlink(&mut self, seqnum: u32, target: u32) -> Result<(), ProtocolError> {
-        if self.in_flight.has_seqnum(seqnum) {
+        if self.in_flight.is_used(seqnum) {
             return Err(ProtocolError::DuplicateSeqnum { seqnum });
         }
-        match self.in_flight.unlink(target, seqnum) {
+        let limit = self.limits.max_in_flight;
+        match self.in_flight.unlink(target, seqnum, limit) {
             Unlinked::Now(request) if request.is_reset => {}
             Unlinked::Now(request) => self.event = Some(HostEvent::Cancel(request.id)),
+            Unlinked::Early => {}
             Unlinked::Before => return Err(ProtocolError::DuplicateUnlink { seqnum, target }),
+            Unlinked::TooEarly => {
+                return Err(ProtocolError::EarlyUnlinks {
+                    seqnum,
+                    target,
+                    limit,
+                });
+            }
             Unlinked::Unknown => {
                 Header::ret_unlink(seqnum, Status::COMPLETED).put(&mut self.io.tx);
             }
         }
+        Ok(())
+    }
+
+    /// Takes a request off the wire that was unlinked before it came.
+    #[cold]
+    fn discard(
+        &mut self,
+        submit: &Submit,
+        unlink: u32,
+        rx: &mut BytesMut,
+    ) -> Result<(), ProtocolError> {
+        skip(rx, submit.packets_at());
+        let mut packets = self.spare_lists.take();
+        submit.take_packets(rx, &mut packets)?;
+        self.spare_lists.put(packets);
+        Header::ret_unlink(unlink, Status::CANCELLED).put(&mut self.io.tx);
         Ok(())
     }
 
@@ -299,8 +337,18 @@ impl End for Session {
             return Ok(missing);
         }
         self.io.read_ahead.record(total, rx);
-        if self.in_flight.has_seqnum(seqnum) {
-            return Err(ProtocolError::DuplicateSeqnum { seqnum });
+        if !self.in_flight.follows(seqnum) {
+            let tx = &mut self.io.tx;
+            match self.in_flight.arrived(seqnum, |unlink| {
+                Header::ret_unlink(unlink, Status::COMPLETED).put(tx);
+            }) {
+                Number::Free => {}
+                Number::Used => return Err(ProtocolError::DuplicateSeqnum { seqnum }),
+                Number::Unlinked(unlink) => {
+                    self.discard(&submit, unlink, rx)?;
+                    return Ok(Message::Taken);
+                }
+            }
         }
         let payload = match submit.direction {
             Direction::Out => {

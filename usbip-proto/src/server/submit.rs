@@ -111,14 +111,17 @@ impl Submit {
 
     /// Header, payload and packets; cannot overflow within the limits.
     pub(super) const fn message_length(&self) -> usize {
+        let packets = (self.packets as usize).saturating_mul(iso::LENGTH);
+        self.packets_at().saturating_add(packets)
+    }
+
+    /// Where the packets begin: behind header and payload.
+    pub(super) const fn packets_at(&self) -> usize {
         let payload = match self.direction {
             Direction::Out => self.buffer(),
             Direction::In => 0,
         };
-        let packets = (self.packets as usize).saturating_mul(iso::LENGTH);
-        Header::LENGTH
-            .saturating_add(payload)
-            .saturating_add(packets)
+        Header::LENGTH.saturating_add(payload)
     }
 
     /// Takes the packets, which follow the payload. What they say of status and bytes moved is
