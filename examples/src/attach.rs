@@ -111,8 +111,8 @@ impl<O> Command<O> {
                 Arg::Long(name) => (*name).to_owned(),
                 _ => return Err(argument.unexpected()),
             };
-            let known = attach(&mut options).take(&name, &mut arguments)?
-                || own(&mut options, &name, &mut arguments)?;
+            let known = own(&mut options, &name, &mut arguments)?
+                || attach(&mut options).take(&name, &mut arguments)?;
             if !known {
                 return Err(Arg::Long(&name).unexpected());
             }

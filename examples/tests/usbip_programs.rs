@@ -110,6 +110,13 @@ fn a_bad_command_line_is_refused() {
         fails(REDIR_HOST, arguments, 2, words);
     }
     for (arguments, words) in [
+        (&[][..], "say which device"),
+        (&["--usb=1-2", "--speed=low"], "a real device has its own"),
+        (&["--usb=1-2", "--usb=1-3"], "one device at a time"),
+    ] {
+        fails(env!("CARGO_BIN_EXE_attach-usb"), arguments, 2, words);
+    }
+    for (arguments, words) in [
         (&[][..], "no command"),
         (&["dance"], "no command \"dance\""),
         (&["list"], "list: wrong number of arguments"),

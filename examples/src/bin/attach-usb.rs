@@ -24,10 +24,12 @@ fn main() -> ExitCode {
         options,
         |options| &mut options.0,
         |options, name, arguments| {
-            if name != "usb" {
-                return Ok(false);
+            match name {
+                "usb" if options.1.is_some() => return Err("--usb: one device at a time".into()),
+                "usb" => options.1 = Some(arguments.value()?),
+                "speed" => return Err("--speed: a real device has its own".into()),
+                _ => return Ok(false),
             }
-            options.1 = Some(arguments.value()?);
             Ok(true)
         },
     );

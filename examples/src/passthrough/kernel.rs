@@ -9,11 +9,12 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_void};
 use std::fmt;
+use std::fs;
 use std::io;
 use std::mem;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::slice;
 
@@ -331,7 +332,10 @@ impl Control {
             .map_err(|error| match error {
                 Errno::BUSY => {
                     let holder = match self.driver(interface).as_deref() {
-                        Some("usbfs") => "another program (driver usbfs): end it first".into(),
+                        Some("usbfs") => format!(
+                            "another program (driver usbfs), which \"fuser {}\" finds: end it first",
+                            self.node()
+                        ),
                         // It came while the one before it went.
                         Some(driver) => format!(
                             "the driver {driver}, which /sys/bus/usb/drivers/{driver}/unbind ends"
@@ -345,6 +349,13 @@ impl Control {
                     reason: io::Error::from(error).to_string(),
                 },
             })
+    }
+
+    /// Its path, for people.
+    fn node(&self) -> String {
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let path = fs::read_link(&link).unwrap_or_else(|_| PathBuf::from(link));
+        path.display().to_string()
     }
 
     fn disconnect_and_claim(&self, interface: u8) -> Result<(), Errno> {

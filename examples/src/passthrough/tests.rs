@@ -2,6 +2,9 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use usb_descriptors::{ClassCode, Speed, build};
@@ -578,4 +581,19 @@ fn interfaces_that_cannot_be_had_together_are_left_to_their_drivers() {
     assert_eq!(host.log(), "+0 -0 !0 !1");
     drop(device);
     assert_eq!(host.log(), "");
+}
+
+#[test]
+fn what_does_not_come_back_is_not_waited_for_for_ever() {
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let (host, mut device, mut ids) = device(Policy::default());
+        device.submit(Transfer::data_in(ids.mint(), address(0x81), 512));
+        device.cancel(TransferId::from_u64(0));
+        device.come_to_rest();
+        device.give_back();
+        let _ = done.send(host.log());
+    });
+    let log = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(log, "submit 81 cancel 0 cancel 0 -0 -1 !0 !1");
 }
