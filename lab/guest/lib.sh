@@ -234,6 +234,15 @@ back() {
     udevadm settle
 }
 
+resets=0
+# expect_resets NUMBER WHAT: so often the kernel has reset devices behind vhci since this was last asked, in a boot of its own.
+# It resets a disk also where a transfer was lost, and goes on after that, 30 s later, with nothing else to tell.
+expect_resets() {
+    local before=$resets
+    resets=$(dmesg | grep -cE 'reset .*[Ss]peed USB device .* using vhci_hcd' || true)
+    expect_equal "$((resets - before))" "$1" "resets of what is behind vhci, $2"
+}
+
 # holds_files BUS_ID NAME MKFS...: what the disk's own driver writes to a file system is found behind vhci, where it is given by
 # this name, by nusb and by usbfs; and what is written there, by its own driver.
 holds_files() {

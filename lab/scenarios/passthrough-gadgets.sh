@@ -3,7 +3,8 @@
 # boot: own
 # timeout: 900
 # programs: attach-usb
-# allow-log: usb .*: reset high-speed USB device number [0-9]+ using (dummy|vhci)_hcd
+# Where its user has left, a device is reset.
+# allow-log: usb .*: reset high-speed USB device number [0-9]+ using dummy_hcd
 # allow-log: vhci_hcd: (urb->status -104|the urb \(seqnum [0-9]+\) was already given back)
 
 modprobe dummy_hcd num=6
