@@ -1,5 +1,6 @@
 //! A real device as a function.
 
+mod authorization;
 mod change;
 mod commands;
 mod host_api;

@@ -328,6 +328,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_authorized_is_offered_when_it_is() {
+        let folder = Folder::new("watched");
+        // Without that it has no configuration.
+        let plug = |authorized, configuration| {
+            folder.plug(&Plug::new("1-2", (0x46f4, 1)));
+            let set = |name, text| folder.write(&format!("sys/bus/usb/devices/1-2/{name}"), text);
+            set("authorized", authorized);
+            set("bConfigurationValue", configuration);
+        };
+        plug("0\n", "\n");
+        let (mut watched, told) = watched(&folder, &["46f4:0001"]);
+        assert_eq!(watched.look(), None);
+        assert_eq!(told(), "");
+        plug("1\n", "1\n");
+        assert_eq!(watched.look(), None);
+        assert_eq!(told(), "1-1: 1-2 46f4:0001");
+        plug("0\n", "\n");
+        assert_eq!(watched.look(), None);
+        assert_eq!(told(), "1-1: is gone");
+    }
+
+    #[test]
     fn what_was_in_use_is_offered_when_it_is_free() {
         let folder = Folder::new("free");
         let disk = "sys/bus/usb/devices/1-2/1-x:1.0/block/sdz";

@@ -1,4 +1,4 @@
-# about: which real devices are offered, and when: not what is used, seen or unseen, nor another at its place; by usbredir while there is a guest; back by a second signal
+# about: which real devices are offered, and when: not what is used, seen or unseen, or not authorized, nor another at its place; by usbredir while there is a guest; back by a second signal
 # tier: full
 # boot: own
 # timeout: 300
@@ -91,6 +91,25 @@ dmsetup create held --table "0 2048 linear $disk 0"
 refused "is part of dm-"
 dmsetup remove held
 
+note "not authorized: a device, and an interface"
+: >server.err
+start_server --listen tcp:127.0.0.1 --watch 1d6b:0104
+wait_until 10 listed 1 || fail "not offered: $(<server.err)"
+for place in "$real_id" "$real_id:1.0"; do
+    file=/sys/bus/usb/devices/$place/authorized
+    echo 0 >"$file"
+    refused "is not authorized: \"echo 1 | sudo tee $file\" ends that"
+    # Without a configuration it is not there for others; without an interface it is, but refused.
+    [[ $place == *:* ]] || wait_until 10 listed 0 || fail "offered all the same: $(<server.err)"
+    # As the remedy says; an interface is then looked for a driver by hand.
+    echo 1 | tee "$file"
+    [[ $place != *:* ]] || echo "$place" >/sys/bus/usb/drivers_probe
+    is_back "authorized"
+    wait_until 10 listed 1 || fail "not offered again: $(<server.err)"
+done
+kill -TERM "$server"
+expect_exit 10 "$server" 0 "the server"
+
 note "what usbip-host has"
 usbip bind --busid="$real_id"
 said=$(timeout 10 attach-usb --usb "$real_id,force" 2>&1) && fail "taken from usbip-host"
@@ -169,4 +188,4 @@ for gap in 0 0.001 0.003 0.01 0.03; do
     is_back "two signals, $gap s between them"
     wait_until 20 port_free "$port" || fail "port $port is not free"
 done
-report "used out of sight, by swap, by another disk and usbip-host; another device at its place; guests one after the other, unplugged in mid-read"
+report "used out of sight, by swap, by another disk and usbip-host; not authorized, device and interface; another device at its place; guests one after the other, unplugged in mid-read"

@@ -188,11 +188,10 @@ fn serve(options: &Options) -> Result<(), Failure> {
 fn list() -> Result<(), Failure> {
     let devices = PluggedDevice::all().map_err(Failure::failed)?;
     let lines = devices.iter().map(|device| {
-        let uses = device
-            .uses
-            .iter()
-            .map(|used| format!("\n    in use: {used}"));
-        format!("{device}{}", uses.collect::<String>())
+        let uses = device.uses.iter().map(|used| format!("in use: {used}"));
+        let below = device.lack_of_authorization().into_iter().chain(uses);
+        let below = below.map(|line| format!("\n    {line}"));
+        format!("{device}{}", below.collect::<String>())
     });
     let lines: Vec<_> = lines.collect();
     if lines.is_empty() {

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use super::plugged::{FindError, PluggedDevice, Selector};
 use super::uses::Uses;
 
-/// The file systems by which the kernel tells.
+/// The file systems by which the kernel tells, and the folder in which udev does.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) sysfs: PathBuf,
     pub(super) proc: PathBuf,
+    pub(super) udev: PathBuf,
 }
 
 impl Default for Machine {
@@ -19,6 +20,7 @@ impl Default for Machine {
         Self {
             sysfs: "/sys".into(),
             proc: "/proc".into(),
+            udev: "/run/udev".into(),
         }
     }
 }
@@ -147,6 +149,7 @@ pub(crate) mod fake {
             Machine {
                 sysfs: self.0.join("sys"),
                 proc: self.0.join("proc"),
+                udev: self.0.join("run/udev"),
             }
         }
 

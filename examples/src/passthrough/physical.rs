@@ -46,6 +46,14 @@ pub enum PhysicalError {
         /// Who has it.
         driver: String,
     },
+    /// Nobody may use it yet.
+    #[error("{bus_id}: {reason}")]
+    Unauthorized {
+        /// The device.
+        bus_id: BusId,
+        /// Of what that is said, and what ends it.
+        reason: String,
+    },
     /// This machine uses it.
     #[error("{bus_id}: {}; \"{bus_id},force\" takes it all the same", uses.join(", "))]
     Used {
@@ -121,7 +129,7 @@ impl Physical {
     /// Finds a device. It stays with the machine's drivers.
     ///
     /// # Errors
-    /// It is not there, or the machine uses it.
+    /// It is not there, is not authorized, or the machine uses it.
     pub fn find(options: PhysicalOptions) -> Result<Self, PhysicalError> {
         let machine = Machine::default();
         let found = machine.find(&options.selector)?;
@@ -131,7 +139,7 @@ impl Physical {
     /// A device that was found.
     ///
     /// # Errors
-    /// The machine uses it.
+    /// It is not authorized, or the machine uses it.
     pub(crate) fn new(
         machine: Machine,
         options: PhysicalOptions,
@@ -140,6 +148,9 @@ impl Physical {
         let bus_id = found.bus_id;
         if let Some(driver) = found.holder {
             return Err(PhysicalError::Held { bus_id, driver });
+        }
+        if let Some(reason) = found.lack_of_authorization() {
+            return Err(PhysicalError::Unauthorized { bus_id, reason });
         }
         if !found.uses.is_empty() && !options.force {
             let uses = found.uses;
@@ -429,6 +440,24 @@ mod tests {
             taken(&mut physical),
             "46f4:0001 are 1-1 and 1-3: say which by its bus id"
         );
+    }
+
+    #[test]
+    fn what_is_not_authorized_is_refused_also_while_it_is_offered() {
+        let folder = Folder::new("unauthorized");
+        folder.plug(&Plug::new("1-2", (0x46f4, 1)));
+        let mut physical = found(&folder, "1-2").unwrap();
+        is_taken(&mut physical);
+        let place = "sys/bus/usb/devices/1-2";
+        folder.write(&format!("{place}/authorized"), "0\n");
+        folder.write(&format!("{place}/bConfigurationValue"), "\n");
+        let expected = "1-2: is not authorized: \
+                        \"echo 1 | sudo tee /sys/bus/usb/devices/1-2/authorized\" ends that";
+        assert_eq!(taken(&mut physical), expected);
+        let error = found(&folder, "1-2,force").unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        folder.plug(&Plug::new("1-2", (0x46f4, 1)));
+        is_taken(&mut physical);
     }
 
     /// It is offered already, and has no interfaces to be claimed.

@@ -13,6 +13,7 @@ use usb_descriptors::{Configuration, Device, Speed, TransferType};
 use usb_transfer::DeviceDescriptors;
 use usbip_proto::BusId;
 
+use super::authorization::unauthorized;
 use super::machine::{Machine, attribute};
 use super::uses::Uses;
 
@@ -39,6 +40,8 @@ pub struct PluggedDevice {
     pub holder: Option<String>,
     /// What the machine would miss, in words.
     pub uses: Vec<String>,
+    /// What of it nobody may use before it is authorized: all, by its bus id, or an interface.
+    pub unauthorized: Option<String>,
     /// Whether it is a device of a USB/IP server, behind `vhci_hcd`.
     pub is_imported: bool,
     /// Whether it is a hub, which is not given to others.
@@ -344,6 +347,7 @@ impl PluggedDevice {
             // All below a hub is of other devices.
             uses: if is_hub { Vec::new() } else { uses.of(path) },
             is_hub,
+            unauthorized: unauthorized(path),
             is_imported: place.to_string_lossy().contains("/vhci_hcd."),
             address: before,
             descriptors,

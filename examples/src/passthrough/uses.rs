@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::machine::{Machine, attribute};
 
@@ -13,10 +13,18 @@ use super::machine::{Machine, attribute};
 /// process where they may be read. A file system with a number of its own, such as btrfs, is known
 /// by its source. What is mounted elsewhere, in a container or hidden from a service, ext4, xfs,
 /// f2fs and btrfs tell in `/sys/fs`, with all devices they have; others do not.
+///
+/// ZFS tells nobody which devices a pool has, mounted or not. What it tells are the names of the
+/// pools that are imported (`/proc/spl/kstat/zfs`), and udev has read the name of the pool from a
+/// device's label: one that has the name of an imported pool is taken for a part of it.
 pub(super) struct Uses {
     places: Vec<(String, String)>,
     /// Where there is no place to be told.
     file_systems: Vec<(String, String)>,
+    /// The names of the imported pools of ZFS, as udev writes them.
+    pools: Vec<String>,
+    /// Where udev has what it knows of a device.
+    udev: PathBuf,
 }
 
 impl Uses {
@@ -38,6 +46,8 @@ impl Uses {
         Self {
             places,
             file_systems: file_systems(&machine.sysfs.join("fs")),
+            pools: pools(&machine.proc.join("spl/kstat/zfs")),
+            udev: machine.udev.join("data"),
         }
     }
 
@@ -67,6 +77,8 @@ impl Uses {
                 let holder = holder.file_name();
                 uses.insert(format!("{name} is part of {}", holder.to_string_lossy()));
             }
+            let pool = self.pool(&number);
+            uses.extend(pool.map(|pool| format!("{name} is part of the ZFS pool {pool}")));
         }
         if attribute(folder, "capabilities/key").is_some_and(|keys| is_keyboard(&keys)) {
             uses.insert("it is a keyboard of this machine".to_owned());
@@ -75,6 +87,37 @@ impl Uses {
             self.find(&entry.path(), depth + 1, uses);
         }
     }
+}
+
+impl Uses {
+    /// The imported pool that a block device of this number says it is of.
+    fn pool(&self, number: &str) -> Option<&String> {
+        // Most machines have none.
+        self.pools.first()?;
+        let known = fs::read_to_string(self.udev.join(format!("b{number}"))).ok()?;
+        let property = |name| {
+            let mut lines = known.lines();
+            lines.find_map(|line| {
+                line.strip_prefix("E:")?
+                    .strip_prefix(name)?
+                    .strip_prefix('=')
+            })
+        };
+        let label =
+            property("ID_FS_LABEL").filter(|_| property("ID_FS_TYPE") == Some("zfs_member"));
+        self.pools.iter().find(|pool| Some(pool.as_str()) == label)
+    }
+}
+
+/// The folders of `/proc/spl/kstat/zfs`. For udev a label has no spaces, which the name of a pool may
+/// have (`blkid_safe_string` of libblkid).
+fn pools(folder: &Path) -> Vec<String> {
+    let names = entries(folder)
+        .filter(is_folder)
+        .map(|pool| pool.file_name());
+    names
+        .map(|name| name.to_string_lossy().replace(' ', "_"))
+        .collect()
 }
 
 /// A line of proc_pid_mountinfo(5): number, source, and place.
@@ -213,6 +256,29 @@ mod tests {
             uses(&folder),
             ["sdz1 is part of dm-0", "sdz1 is used for swapping"]
         );
+    }
+
+    #[test]
+    fn a_disk_of_an_imported_zfs_pool_is_used() {
+        let folder = disk("pool");
+        let known = |kind, label| {
+            let text = format!(
+                "S:disk/by-label/x\nE:ID_FS_TYPE={kind}\nE:ID_FS_LABEL={label}\nG:systemd\n"
+            );
+            folder.write("run/udev/data/b65:145", text);
+        };
+        let expected = ["sdz1 is part of the ZFS pool my_tank"];
+        known("zfs_member", "my_tank");
+        assert_eq!(uses(&folder), [""; 0], "no pool is imported");
+        folder.write("proc/spl/kstat/zfs/arcstats", "");
+        folder.write("proc/spl/kstat/zfs/other/state", "ONLINE\n");
+        assert_eq!(uses(&folder), [""; 0], "another is");
+        folder.write("proc/spl/kstat/zfs/my tank/state", "ONLINE\n");
+        assert_eq!(uses(&folder), expected);
+        known("ext4", "my_tank");
+        assert_eq!(uses(&folder), [""; 0], "it is of something else");
+        known("zfs_member", "arcstats");
+        assert_eq!(uses(&folder), [""; 0], "no pool");
     }
 
     /// Without the boot protocol, and behind a receiver.
