@@ -55,6 +55,11 @@ pub trait Device: Send {
 /// Offers devices to clients that come in by themselves or are dialled, each in a thread of its
 /// own. A device has one user at a time, and meanwhile the others do not see it.
 ///
+/// A thread that panics costs its client the connection and the server its device, which is dropped:
+/// what it had is let go, and from then on it is refused. The others are served as before, and
+/// [`end`](Self::end) tells. Where the thread panics that lets clients in, all are served no more and
+/// all devices closed before the panic goes on, because a process may end with it.
+///
 /// Clones are the same server.
 #[derive(Clone)]
 pub struct Server {
@@ -75,12 +80,16 @@ struct Shared {
 struct Table {
     exports: Exports,
     devices: BTreeMap<BusId, Box<dyn Device>>,
+    /// Those whose session has panicked.
+    broken: Vec<BusId>,
 }
 
 /// How long a client may take to choose a device.
 const CHOICE: Duration = Duration::from_secs(30);
 /// Between attempts to dial a client.
 const REDIAL: Duration = Duration::from_secs(1);
+/// What is said of a device that was lost by a panic.
+const PANICKED: &str = "its session has panicked";
 
 impl Server {
     /// A server without devices; `log` is told what happens, for people.
@@ -162,6 +171,7 @@ impl Server {
     /// # Errors
     /// The listener does not listen.
     pub fn listen(&self, listener: &Listener, allowed: &[Network]) -> io::Result<()> {
+        let _unless_it_panics = EndOnPanic(self);
         while let Some((socket, peer)) = listener.accept(&self.shared.stop)? {
             if !peer.is_allowed(allowed) {
                 self.log(&format!("{peer}: not allowed"));
@@ -185,6 +195,7 @@ impl Server {
     /// is stopped; after a pause, where the one before took none or left soon. What happens each
     /// time is said once.
     pub fn dial(&self, address: &Address) {
+        let _unless_it_panics = EndOnPanic(self);
         let peer = Peer::named(address.to_string());
         let said = Arc::new(Said::default());
         // Somebody has left soon since the last pause.
@@ -243,17 +254,21 @@ impl Server {
     /// Stops, waits until the devices are free, and closes them.
     ///
     /// # Errors
-    /// The first of the errors of closing a device.
+    /// The first of the errors of closing a device, or a device was lost by a panic and could not be
+    /// closed.
     pub fn end(&self) -> io::Result<()> {
         self.stop();
         self.shared.connections.wait_until_empty();
         let mut result = Ok(());
-        for (bus_id, device) in &mut self.table().devices {
+        let mut table = self.table();
+        for (bus_id, device) in &mut table.devices {
             let closed = device.close();
             let named = |error| io::Error::other(format!("{bus_id}: {error}"));
             result = result.and(closed.map_err(named));
         }
-        result
+        let broken = table.broken.first();
+        let broken = broken.map(|bus_id| io::Error::other(format!("{bus_id}: {PANICKED}")));
+        result.and(broken.map_or(Ok(()), Err))
     }
 
     /// A connection that ends when the server does. `None`: it ends at once.
@@ -431,17 +446,36 @@ impl Drop for Lease {
             device.left();
             device
         });
+        let is_broken = device.is_none();
         let mut table = self.server.table();
         if let Some(device) = device {
             table.devices.insert(self.bus_id, device);
         } else {
             table.exports.set_state(self.bus_id, ExportState::Failed);
+            table.broken.push(self.bus_id);
         }
         if let Some(export) = self.export.take() {
             table.exports.release(export);
         }
         drop(table);
         self.server.shared.changed.notify_all();
+        if is_broken {
+            let bus_id = self.bus_id;
+            self.server
+                .log(&format!("{bus_id}: {PANICKED}; it is refused from now on"));
+        }
+    }
+}
+
+/// Where it is dropped by a panic, all are served no more and the devices closed.
+struct EndOnPanic<'a>(&'a Server);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // The panic is what there is to be told.
+            let _ = self.0.end();
+        }
     }
 }
 
