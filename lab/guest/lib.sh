@@ -2,6 +2,10 @@
 
 VHCI=/sys/devices/platform/vhci_hcd.0
 
+# What docs/passthrough.md calls "at once", in seconds. The programs need milliseconds; what is measured has the kernel take a disk
+# apart, too, on one emulated processor that all of it shares with the reader, of a machine that may be busy with others.
+AT_ONCE=3
+
 # Lines of the kernel's log that fail a scenario, whatever it found itself.
 KERNEL_COMPLAINTS='WARNING:|BUG:|Oops|INFO: |general protection|Call Trace|UBSAN|hung_task|blocked for more than'
 KERNEL_COMPLAINTS+='|vhci_hcd: (urb->status|unknown pdu|received pdu size|cannot find|sendmsg failed|not connected|the urb)'
@@ -171,6 +175,32 @@ read_reports() {
         !/^Event:/ { next }
         /SYN_REPORT/ { print line; line = ""; next }
         /EV_(ABS|REL|KEY)\)/ && !/HI_RES/ { match($0, /(ABS|REL|BTN)_[A-Z]+/); line = line (line ? " " : "") substr($0, RSTART, RLENGTH) " " $NF }'
+}
+
+# watch_input BUS_ID: starts evtest at the device, which writes to the file events. Sets watching, and count for pointed.
+watch_input() {
+    wait_until 20 node_is "$1" 'event*' || fail "no input device at $1"
+    rm -f events
+    evtest --grab "/dev/input/$(node_of "$1" 'event*')" >events &
+    watching=$!
+    wait_until 20 grep -qs Testing events || fail "evtest does not start"
+    count=0
+}
+
+unwatch_input() {
+    kill "$watching"
+    wait "$watching" || true
+}
+
+has_reports() {
+    (($(grep -c SYN_REPORT events) >= $1))
+}
+
+# pointed X Y [DOWN]: the scenario on the host has the tablet moved by its function point, and evtest has seen it.
+pointed() {
+    ask point "$@"
+    count=$((count + 1))
+    wait_until 20 has_reports "$count" || fail "nothing comes of '$*': $(<events)"
 }
 
 # expect_detached PID PORT BUS_ID: a program that was told to detach has ended well and left nothing behind.

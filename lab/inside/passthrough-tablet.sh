@@ -1,33 +1,7 @@
-reports() {
-    (($(grep -c SYN_REPORT events) >= $1))
-}
-
-# pointed X Y [DOWN]: has the tablet moved, and evtest has seen it.
-pointed() {
-    ask point "$@"
-    count=$((count + 1))
-    wait_until 20 reports "$count" || fail "nothing comes of '$*': $(<events)"
-}
-
 # is_there WHAT: sets device to the bus id of QEMU's tablet or keyboard, which have the same numbers.
 is_there() {
     device=$(grep -lx "QEMU USB $1" /sys/bus/usb/devices/*-*/product) && device=$(basename "$(dirname "$device")") &&
         node_is "$device" 'event*'
-}
-
-# watch: starts evtest at the device; sets reader.
-watch() {
-    wait_until 20 node_is "$bus_id" 'event*' || fail "no input device at $bus_id"
-    rm -f events
-    evtest --grab "/dev/input/$(node_of "$bus_id" 'event*')" >events &
-    reader=$!
-    wait_until 20 grep -qs Testing events || fail "evtest does not start"
-    count=0
-}
-
-unwatch() {
-    kill "$reader"
-    wait "$reader" || true
 }
 
 released() {
@@ -54,14 +28,14 @@ tablet=$device
 udevadm settle
 for way in nusb usbfs; do
     through "$tablet" ",$way"
-    watch
+    watch_input "$bus_id"
     pointed 1 2
     pointed 32767 32766
     pointed 16384 3
     pointed 12345 6789
     pointed 12345 6789 true
     pointed 12345 6789 false
-    unwatch
+    unwatch_input
     expect_equal "$(read_reports <events | paste -sd ';')" \
         'ABS_X 1 ABS_Y 2;ABS_X 32767 ABS_Y 32766;ABS_X 16384 ABS_Y 3;ABS_X 12345 ABS_Y 6789;BTN_LEFT 1;BTN_LEFT 0' \
         "the reports by $way"
@@ -73,9 +47,9 @@ for way in nusb usbfs; do
     through "$keyboard" ",$way,force"
     # udev lets it sleep, and USB/IP has no word by which a device wakes its host.
     echo on >"/sys/bus/usb/devices/$bus_id/power/control"
-    watch
+    watch_input "$bus_id"
     typed shift-u s b spc shift-7 spc x shift-h c i dot 9 shift-slash ret
-    unwatch
+    unwatch_input
     # A key that goes up late is repeated by the kernel.
     expect_equal "$(read_text <events | sed 's/<[A-Z0-9]* repeated>//g')" 'Usb & xHci.9?' "what was typed, by $way"
     light=$(find "/sys/bus/usb/devices/$bus_id/" -name '*::capslock' -type d | sed -n 1p)
