@@ -14,17 +14,17 @@
 head -c 32M /dev/urandom >stick.img
 truncate -s 2G stick.img
 
-# The medium stays when the device goes.
+# The medium stays when the device goes, and the serial number, which QEMU makes of the port where it is not said.
 take_out() {
     echo "device_del stick" >&"$monitor"
 }
 
 put_in() {
-    echo "device_add usb-storage,id=stick,bus=xhci.0,drive=medium" >&"$monitor"
+    echo "device_add usb-storage,id=stick,bus=xhci.0,drive=medium,serial=lab" >&"$monitor"
 }
 
 boot_guest -device qemu-xhci,id=xhci \
     -blockdev "driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=$PWD/stick.img" \
-    -device usb-storage,id=stick,bus=xhci.0,drive=medium
+    -device usb-storage,id=stick,bus=xhci.0,drive=medium,serial=lab
 head -c 32M stick.img | sha256sum | cut -d ' ' -f 1 >"$share/stick.sum"
 await_inside 600
