@@ -42,6 +42,28 @@ for way in usbfs nusb; do
     if [[ $way == nusb ]]; then expect_resets 1 "by nusb"; else expect_resets 0 "by usbfs"; fi
 done
 
+note "system calls"
+reads=200
+attach_device attach-usb --usb "$storage,usbfs"
+wait_until 30 block_device "$bus_id" || fail "no disk behind vhci"
+udevadm settle
+strace --follow-forks --summary-only --output=calls --attach="$pid" 2>tracing &
+tracer=$!
+wait_until 20 grep -q attached tracing || fail "strace: $(<tracing)"
+dd if="$(block_device "$bus_id")" of=/dev/null bs=4096 count="$reads" iflag=direct status=none
+kill -INT "$tracer"
+wait_until 20 ended "$tracer" || fail "strace does not end"
+wait "$tracer" || true
+# Of each command, of the data and of its status.
+transfers=$((3 * reads))
+calls=$(awk '$NF == "total" { print $4 }' calls)
+report "usbfs: $calls system calls for $transfers transfers: $(awk '$1 ~ /^[0-9.]+$/ && $4 > 20 { print $NF, $4 }' calls | paste -sd ' ')"
+((calls >= transfers && calls <= 5 * transfers + transfers / 10)) || fail "more than five system calls a transfer: $(<calls)"
+kill -TERM "$pid"
+expect_detached "$pid" "$port" "$bus_id"
+wait_until 30 block_device "$storage" || fail "the disk did not come back to its driver"
+udevadm settle
+
 note "a file system on another of its kind, which only its serial number tells from the first"
 wait_until 20 place_of second || fail "no second disk"
 udevadm settle
