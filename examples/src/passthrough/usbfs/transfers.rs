@@ -117,9 +117,9 @@ struct Job {
     direction: Direction,
     queue: Queue,
     bytes: usize,
-    /// The kernel's numbers of its URBs.
-    urbs: Vec<usize>,
-    left: usize,
+    /// The kernel's numbers of its URBs, of those that are under way: another may have the number
+    /// of one that has come back.
+    urbs: Vec<Option<usize>>,
     kind: JobKind,
 }
 
@@ -166,7 +166,7 @@ impl<N: Urbs> Transfers<N> {
 
     pub(super) fn cancel(&mut self, id: TransferId) {
         if let Some(job) = self.jobs.get(&id) {
-            return self.discard(&job.urbs);
+            return self.discard(job.urbs.iter().copied().flatten());
         }
         let waiting = self.backlog.iter().position(|(waits, _)| waits.id == id);
         if let Some((transfer, _)) = waiting.and_then(|index| self.backlog.remove(index)) {
@@ -184,8 +184,8 @@ impl<N: Urbs> Transfers<N> {
     }
 
     /// From the last: with each that ends, the one behind it has its turn.
-    fn discard(&self, urbs: &[usize]) {
-        urbs.iter().rev().for_each(|&urb| self.node.discard(urb));
+    fn discard(&self, urbs: impl DoubleEndedIterator<Item = usize>) {
+        urbs.rev().for_each(|urb| self.node.discard(urb));
     }
 
     /// A buffer for what a device sends.
@@ -309,7 +309,7 @@ impl<N: Urbs> Transfers<N> {
                 Ok(urb) => urbs.push(urb),
                 // Those that run already come back first, and then the transfer is over.
                 Err(error) if piece > 0 => {
-                    self.discard(&urbs);
+                    self.discard(urbs.iter().copied());
                     let kind = isochronous(packets_of(transfer), urbs.len(), status_of(error));
                     return Ok(Job::new(transfer, place, urbs, kind));
                 }
@@ -372,7 +372,9 @@ impl<N: Urbs> Transfers<N> {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        job.left -= 1;
+        if let Some(number) = job.urbs.get_mut(piece) {
+            *number = None;
+        }
         let urb_status = status_of_urb(urb.status);
         let filled = match urb.buffer {
             Buffer::In(data) => Some(data.into()),
@@ -405,7 +407,7 @@ impl<N: Urbs> Transfers<N> {
                 if status.is_completed() {
                     *status = urb_status;
                 }
-                if job.left == 0 {
+                if job.urbs.iter().all(Option::is_none) {
                     let status = *status;
                     if let Some(job) = self.remove_job(id) {
                         self.complete(job.ended(id, status));
@@ -477,8 +479,7 @@ impl Job {
             direction: transfer.payload.direction(),
             queue: place.queue(),
             bytes: transfer.payload.len(),
-            left: urbs.len(),
-            urbs,
+            urbs: urbs.into_iter().map(Some).collect(),
             kind,
         }
     }

@@ -254,6 +254,20 @@ fn what_is_cancelled_is_discarded_from_its_end() {
     assert_eq!(transfers.node.log(), "-2 -1 -0");
 }
 
+/// The number of an URB that has come back may be another's already.
+#[test]
+fn only_what_is_under_way_is_discarded() {
+    let (mut transfers, mut ids) = transfers();
+    let (transfer, place) = sound(&mut ids, 0x01, 300, &[4]);
+    let id = transfer.id;
+    transfers.submit(transfer, place);
+    transfers.node.end(0, 0, 0, |length| length);
+    assert_eq!(ended(&mut transfers), []);
+    transfers.node.log();
+    transfers.cancel(id);
+    assert_eq!(transfers.node.log(), "-2 -1");
+}
+
 #[test]
 fn no_command_waits_for_the_data_that_it_asks_for() {
     let (mut transfers, mut ids) = transfers();
