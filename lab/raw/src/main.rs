@@ -1,5 +1,6 @@
 //! A device of any descriptors, broken ones too, behind `vhci_hcd`: what Linux makes of them is in
-//! its log. Endpoint 0 answers from the descriptors; the other endpoints never do.
+//! its log. Endpoint 0 answers from the descriptors, and leaves a vendor's requests without an answer,
+//! which it prints; the other endpoints never give one.
 //!
 //! `lab-raw FILE low|full|high|super [STRINGS]` attaches what FILE holds: the descriptors one after
 //! the other, as sysfs has them, with a BOS behind them where there is one, and the strings of
@@ -12,10 +13,10 @@ use std::{env, fs};
 
 use bytes::Bytes;
 use examples::{Sleeper, Stream, Vhci, run};
-use usb_descriptors::{Asked, Descriptors, DeviceBytes, LanguageId, Speed};
+use usb_descriptors::{Asked, Descriptors, DeviceBytes, LanguageId, RequestKind, Speed};
 use usb_transfer::{
-    Control, ControlEndpoint, DeviceDescriptors, DeviceString, Function, FunctionEvent, Status,
-    Transfer, TransferId,
+    Control, ControlEndpoint, DeviceDescriptors, DeviceString, Function, FunctionEvent, Kind,
+    Status, Transfer, TransferId,
 };
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
@@ -104,6 +105,13 @@ impl Raw {
     }
 }
 
+fn is_of_vendor(transfer: &Transfer) -> bool {
+    let Kind::Control(setup) = transfer.kind else {
+        return false;
+    };
+    setup.request_type.kind() == RequestKind::Vendor
+}
+
 impl Function for Raw {
     fn submit(&mut self, transfer: Transfer) {
         if !transfer.endpoint.is_control() {
@@ -115,6 +123,11 @@ impl Function for Raw {
             Control::Changed(_, completion) => {
                 self.end_all();
                 completion
+            }
+            Control::Request(transfer) if is_of_vendor(&transfer) => {
+                println!("left without an answer");
+                self.pending.insert(transfer.id, transfer);
+                return;
             }
             Control::Request(transfer) => transfer.fail(Status::STALL),
         };
