@@ -12,7 +12,7 @@ use usb_transfer::Function;
 use usbip_proto::server::Session;
 use usbip_proto::{DeviceId, Limits};
 
-use crate::{Attachment, Failure, Sleeper, Stream, Vhci, run, say, signal};
+use crate::{Attachment, Failure, Sleeper, Stream, Vhci, run_until_left, say, signal};
 
 /// Where and how a device is attached: the options that all programs take.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -204,7 +204,7 @@ impl Attaching {
             }
         });
         let mut session = Session::new(DEVICE, self.speed, Limits::default());
-        let served = run(&mut self.near, sleeper, &mut session, device);
+        let served = run_until_left(&mut self.near, sleeper, &mut session, device);
         attachment.gone();
         served.map_err(Failure::failed)
     }

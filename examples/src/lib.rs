@@ -89,7 +89,7 @@ pub use progress::Progress;
 pub use redirect::{Redirected, read_capabilities, redirect};
 pub use redirected::RedirectedDevice;
 pub use relay::{Relay, RelayError};
-pub use run::run;
+pub use run::{run, run_until_left};
 pub use serial_bridge::{SerialBridge, show_line};
 pub use server::{Device, Lease, Server};
 pub use sleeper::Sleeper;

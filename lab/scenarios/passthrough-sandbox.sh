@@ -22,13 +22,13 @@ take_out() {
 }
 
 put_in() {
-    echo "device_add usb-storage,id=stick,bus=xhci.0,drive=medium" >&"$monitor"
+    echo "device_add usb-storage,id=stick,bus=xhci.0,drive=medium,serial=lab" >&"$monitor"
 }
 
 head -c 32M /dev/urandom >stick.img
 systemd=yes boot_guest -device qemu-xhci,id=xhci \
     -blockdev "driver=raw,node-name=medium,file.driver=file,file.filename=$PWD/stick.img" \
-    -device usb-storage,id=stick,bus=xhci.0,drive=medium
+    -device usb-storage,id=stick,bus=xhci.0,drive=medium,serial=lab
 sha256sum <stick.img | cut -d ' ' -f 1 >"$share/stick.sum"
 block sh >"$share/user.sh"
 block udev >"$share/70-usbip.rules"

@@ -19,7 +19,7 @@ use super::plugged::{FindError, PluggedDevice};
 use super::read_only::{Disks, DisksError, ReadOnly};
 use super::{ClaimError, HostApi, Passthrough, Usbfs};
 use crate::server::Device;
-use crate::{Local, Sleeper, Stop, Stream, StreamError, run, signal};
+use crate::{Local, Sleeper, Stop, Stream, StreamError, run_until_left, signal};
 
 /// Why a device cannot be used.
 #[derive(Debug, Error)]
@@ -305,7 +305,7 @@ impl Device for Physical {
         let Some(mut taken) = self.taken.take() else {
             return Ok(());
         };
-        let served = run(client, &taken.sleeper, session, &mut taken.device);
+        let served = run_until_left(client, &taken.sleeper, session, &mut taken.device);
         taken.device.come_to_rest();
         served
     }
