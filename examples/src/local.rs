@@ -18,6 +18,12 @@ pub trait Local: Function + Send {
     fn close(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Whether what it still has when its host has gone is waited for in [`close`](Self::close),
+    /// and not for ever; by itself, it is given back before.
+    fn waits_in_close(&self) -> bool {
+        false
+    }
 }
 
 /// A function with what it says of itself and what its loop waits with.

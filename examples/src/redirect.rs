@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use usb_transfer::{Frontend, Function, Wire, exchange};
+use usb_transfer::{Frontend, Wire, exchange};
 use usbredir_proto::{Capabilities, Host, HostState, ProtocolError};
 
 use crate::run::tick;
-use crate::{Sleeper, Stream, StreamError};
+use crate::{Local, Sleeper, Stream, StreamError};
 
 /// What became of a device that was given to a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Gives the device that `host` was attached to a guest, until the guest leaves or rejects it, until
 /// the device goes, or until `stop` is set and the sleeper woken; then the guest is told, and may
-/// acknowledge within five seconds. `watch` is called with each new state.
+/// acknowledge within five seconds. What the device still has when the guest is gone is waited for,
+/// unless [it does that itself](Local::waits_in_close). `watch` is called with each new state.
 ///
 /// # Errors
 /// The guest broke the protocol, or the connection failed. Everything was given back all the same.
@@ -48,7 +49,7 @@ pub fn redirect(
     stream: &mut Stream,
     sleeper: &Sleeper,
     host: &mut Host,
-    function: &mut impl Function,
+    function: &mut (impl Local + ?Sized),
     stop: &AtomicBool,
     mut watch: impl FnMut(&Host),
 ) -> Result<Redirected, StreamError<ProtocolError>> {
@@ -92,7 +93,9 @@ pub fn redirect(
         if again {
             continue;
         }
-        if stream.finished() && host.pending() == 0 {
+        if stream.finished() && (host.pending() == 0 || function.waits_in_close()) {
+            // It hears that the guest is gone.
+            exchange(host, function);
             stream.result(host)?;
             return Ok(outcome);
         }
@@ -110,10 +113,12 @@ pub fn redirect(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::thread;
 
-    use usb_descriptors::Speed;
+    use usb_descriptors::{SetupPacket, Speed};
     use usb_functions::{DeviceOptions, Keyboard};
+    use usb_transfer::{Function, FunctionEvent, Transfer, TransferId};
     use usbredir_proto::{GuestState, Options};
 
     use super::*;
@@ -173,5 +178,62 @@ mod tests {
             expected.starts_with(&states) && states.len() > 2,
             "{states:?}"
         );
+    }
+
+    /// Gives nothing back.
+    struct Silent {
+        waits_in_close: bool,
+        is_reset: bool,
+    }
+
+    impl Function for Silent {
+        fn submit(&mut self, _: Transfer) {}
+        fn cancel(&mut self, _: TransferId) {}
+        fn reset(&mut self) {
+            self.is_reset = true;
+        }
+        fn poll(&mut self) -> Option<FunctionEvent> {
+            None
+        }
+    }
+
+    impl Local for Silent {
+        fn waits_in_close(&self) -> bool {
+            self.waits_in_close
+        }
+    }
+
+    #[test]
+    fn a_guest_that_has_gone_is_left_by_a_device_that_waits_elsewhere() {
+        for waits_in_close in [true, false] {
+            let (mut near, far) = Stream::pair().unwrap();
+            let keyboard = Keyboard::new(DeviceOptions::new(Speed::High)).unwrap();
+            let mut host = Host::new(Options::default());
+            host.attach(keyboard.descriptors().clone()).unwrap();
+            let (done, ended) = mpsc::channel();
+            let stop = AtomicBool::new(false);
+            thread::spawn(move || {
+                let (sleeper, is_reset) = (Sleeper::new(), false);
+                let mut silent = Silent {
+                    waits_in_close,
+                    is_reset,
+                };
+                let left = redirect(&mut near, &sleeper, &mut host, &mut silent, &stop, |_| {});
+                let _ = done.send((left.unwrap(), host.pending(), silent.is_reset));
+            });
+            let mut stream = Stream::new(far).unwrap();
+            let mut guest = take_device(&mut stream, Options::default(), None).unwrap();
+            let ask = SetupPacket::from_bytes([0xc0, 1, 0, 0, 0, 0, 8, 0]);
+            guest.submit(Transfer::control_in(TransferId::from_u64(1), ask));
+            while stream.turn(&mut guest) {}
+            drop(stream);
+            if waits_in_close {
+                let left = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+                assert_eq!(left, (Redirected::Left, 1, true));
+            } else {
+                let waits = ended.recv_timeout(Duration::from_millis(300));
+                assert!(waits.is_err(), "{waits:?}");
+            }
+        }
     }
 }

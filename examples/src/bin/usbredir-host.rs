@@ -251,7 +251,7 @@ fn redirect_to(
         &mut stream,
         sleeper,
         &mut host,
-        function,
+        &mut **function,
         &ending.is_set,
         announce,
     );

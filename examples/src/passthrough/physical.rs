@@ -289,6 +289,10 @@ impl Local for Passthrough<Box<dyn HostApi + Send>> {
         self.give_back();
         Ok(())
     }
+
+    fn waits_in_close(&self) -> bool {
+        true
+    }
 }
 
 impl Device for Physical {
