@@ -6,13 +6,19 @@
 //! `lab-probe bulk-cancel DEVICE` cancels bulk IN transfers to which the device has nothing to say.
 //! `lab-probe audio-cancel DEVICE` cancels isochronous OUT transfers that are pending.
 //! `lab-probe audio-play DEVICE` waits until as many are completed.
+//! `lab-probe loop-play DEVICE` plays and records, by USB/IP, with a card that hears itself: all comes back.
+//! `lab-probe loop-unlink DEVICE` likewise, and cancels some of the transfers.
+//! `lab-probe loop-limit DEVICE` likewise, and asks for more packets than a transfer may have.
 //! `lab-probe chardev PATH BYTES` measures how fast QEMU's usb-redir reads packets of so many bytes.
 //! `lab-probe corpus FILE SPEED` reads descriptors as sysfs has them, and builds them again.
 //!
-//! DEVICE is ADDR BUSID of a USB/IP server, or ADDR of a usbredir host. Each prints one line.
+//! DEVICE is ADDR BUSID of a USB/IP server, or ADDR of a usbredir host. Each prints what it found.
 
 mod chardev;
 mod corpus;
+mod loopback;
+mod tape;
+mod wiretap;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::env;
@@ -35,8 +41,13 @@ fn main() {
         [what, file, speed] if what == "corpus" => corpus::judge(file, speed),
         [what, path, bytes] if what == "chardev" => chardev::measure(path, bytes),
         [what, server, bus_id] => {
-            let bus_id = bus_id.parse().expect("a bus id");
-            probe(what, Host::open(&address(server), bus_id));
+            let (server, bus_id) = (address(server), bus_id.parse().expect("a bus id"));
+            match what.as_str() {
+                "loop-play" => loopback::play(&server, bus_id),
+                "loop-unlink" => loopback::unlink(&server, bus_id),
+                "loop-limit" => loopback::limit(&server, bus_id),
+                what => probe(what, Host::open(&server, bus_id)),
+            }
         }
         [what, host] => {
             let socket = address(host).connect().expect("a host");
@@ -46,7 +57,7 @@ fn main() {
             );
         }
         _ => panic!(
-            "usage: lab-probe hid|bulk-cancel|audio-cancel|audio-play ADDR [BUSID], chardev PATH BYTES, or corpus FILE SPEED"
+            "usage: lab-probe hid|bulk-cancel|audio-cancel|audio-play ADDR [BUSID], loop-play|loop-unlink|loop-limit ADDR BUSID, chardev PATH BYTES, or corpus FILE SPEED"
         ),
     }
 }
@@ -241,8 +252,7 @@ where
 
     fn cancel_all(&mut self) {
         let pending: Vec<TransferId> = self.user.pending.iter().copied().collect();
-        let events = pending.into_iter().map(HostEvent::Cancel);
-        self.user.queue.extend(events);
+        pending.into_iter().for_each(|id| self.user.cancel(id));
         self.finish();
     }
 
@@ -262,12 +272,18 @@ struct User {
     queue: VecDeque<HostEvent>,
     pending: BTreeSet<TransferId>,
     done: VecDeque<Completion>,
+    /// The device may go.
+    expects_end: bool,
 }
 
 impl User {
     fn submit(&mut self, transfer: Transfer) {
         self.pending.insert(transfer.id);
         self.queue.push_back(HostEvent::Submit(transfer));
+    }
+
+    fn cancel(&mut self, id: TransferId) {
+        self.queue.push_back(HostEvent::Cancel(id));
     }
 
     fn take(&mut self, status: Status) -> Vec<Completion> {
@@ -289,7 +305,7 @@ impl Frontend for User {
     }
 
     fn detach(&mut self) {
-        panic!("the device is gone");
+        assert!(self.expects_end, "the device is gone");
     }
 
     fn pending(&self) -> usize {
